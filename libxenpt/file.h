@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the rest of the library reads of an open .xpt file: its chunks. */
+#ifndef XENPT_FILE_H
+#define XENPT_FILE_H
+
+#include "xenpt.h"
+
+/* A whole chunk of the file, or a place where trace is missing. */
+struct xenpt_chunk {
+	uint64_t position; /* of its header in the file */
+	uint64_t offset;   /* TRACE: in the vCPU's trace; CODE: address */
+	union {
+		uint64_t cr3;  /* CODE */
+		uint64_t lost; /* GAP: bytes, 0 unknown */
+	};
+	uint32_t size;  /* of its data: bytes of trace, code, symbols */
+	uint32_t image; /* CODE, SYMBOLS */
+	uint8_t type;   /* enum xenpt_section_type: TRACE or GAP for trace */
+	uint8_t gap;    /* GAP: enum xenpt_gap_reason */
+};
+
+/*
+ * The trace of one vCPU, in order. Where stored chunks do not follow each other
+ * (the file was damaged), the reader has put a GAP of reason DAMAGED.
+ * NULL and 0: no such vCPU.
+ */
+const struct xenpt_chunk *xenpt_file_trace(const struct xenpt_file *file, uint32_t vcpu,
+					   size_t *count_ret);
+
+/* The code, in file order: later ones win. */
+const struct xenpt_chunk *xenpt_file_code(const struct xenpt_file *file,
+					  size_t *count_ret);
+
+/* The symbol tables, in file order. */
+const struct xenpt_chunk *xenpt_file_symbols(const struct xenpt_file *file,
+					     size_t *count_ret);
+
+/*
+ * Read a chunk's data (@chunk->size bytes, decompressed) into @buf. Any number
+ * of threads may. XENPT_ERROR_FORMAT: damaged.
+ */
+struct xenpt_error *xenpt_file_read(const struct xenpt_file *file,
+				    const struct xenpt_chunk *chunk, void *buf);
+
+#endif
