@@ -623,6 +623,14 @@ XENPT_API const struct xenpt_frame *xenpt_stack_frames(const struct xenpt_stack 
 
 /* ---- Sinks ------------------------------------------------------------- */
 
+/**
+ * Make @size bytes of @s fit for a terminal: control characters and what is
+ * not UTF-8 as \xNN, bidirectional overrides as \u{NNNN}, \ as \\. @buf gets
+ * NUL at the end, and never half an escape; 4 * @size + 1 bytes are enough.
+ * Returns the length.
+ */
+XENPT_API size_t xenpt_escape(const char *s, size_t size, char *buf, size_t buf_size);
+
 /** Counts, the same for all of a trace or one vCPU of it. */
 struct xenpt_stats {
 	uint64_t insns, blocks;
