@@ -601,8 +601,9 @@ struct xenpt_frame {
 /** What an event did to the stack. */
 struct xenpt_stack_change {
 	unsigned int popped; /* frames that were left */
-	unsigned int pushed; /* then: frames that were entered, 0 or 1 */
+	unsigned int pushed; /* then: frames that were entered; 2: a root, then a call */
 	bool inferred;       /* then: the outermost frame is a new, unseen caller */
+	bool switched;       /* then: the frames are those of another thread, kept earlier */
 	bool lost;           /* the stack is not known any more: it was emptied */
 };
 
@@ -622,6 +623,14 @@ XENPT_API const struct xenpt_frame *xenpt_stack_frames(const struct xenpt_stack 
 						       size_t *count_ret);
 
 /* ---- Sinks ------------------------------------------------------------- */
+
+/**
+ * Make @size bytes of @s fit for a terminal: control characters and what is
+ * not UTF-8 as \xNN, bidirectional overrides as \u{NNNN}, \ as \\. @buf gets
+ * NUL at the end, and never half an escape; 4 * @size + 1 bytes are enough.
+ * Returns the length.
+ */
+XENPT_API size_t xenpt_escape(const char *s, size_t size, char *buf, size_t buf_size);
 
 /** Counts, the same for all of a trace or one vCPU of it. */
 struct xenpt_stats {
@@ -660,7 +669,9 @@ struct xenpt_sink_options {
 	const struct xenpt_image *image;   /* ROW_INSN, ROW_BRANCH need it */
 	const struct xenpt_symtab *symtab; /* or NULL */
 	bool color;                        /* text: escape sequences */
+	size_t vcpu_count;                 /* of the file: text shows the vCPU if > 1 */
 	uint64_t period;                   /* ROW_INSN: each period-th; 0 and 1: all */
+	uint64_t period_ticks;             /* ROW_INSN: at most one in so many; 0: all */
 	uint64_t skip;                     /* rows to leave out first */
 	uint64_t last;                     /* only that many rows, the last; 0: all */
 };
