@@ -199,9 +199,10 @@ XENPT_API struct xenpt_error *xenpt_writer_gap(struct xenpt_writer *writer, uint
 					       enum xenpt_gap_reason reason,
 					       uint64_t lost);
 
-/** Describe an image, before its code and symbols. */
+/** Describe an image, before its code and symbols. Ids: below XENPT_IMAGES_MAX. */
 XENPT_API struct xenpt_error *xenpt_writer_image(struct xenpt_writer *writer,
 						 const struct xenpt_image_info *image);
+#define XENPT_IMAGES_MAX 65536
 
 /** Add code at @address in @cr3 (or XENPT_CR3_ANY); a later one wins. */
 XENPT_API struct xenpt_error *xenpt_writer_code(struct xenpt_writer *writer,
@@ -322,7 +323,7 @@ struct xenpt_file_info {
 struct xenpt_vcpu_info {
 	struct xenpt_vcpu vcpu;
 	uint64_t size; /* bytes of trace in the file */
-	uint64_t gaps; /* recorded gaps */
+	uint64_t gaps; /* recorded, or made by the reader for damage */
 	uint64_t lost; /* bytes that they are known to have lost */
 };
 
