@@ -223,30 +223,41 @@ XENPT_API struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer);
 
 /** What to import; see xenpt-import(1). Strings are borrowed for the call. */
 struct xenpt_import {
-	struct xenpt_cpu cpu; /* what is not zero overrides the input */
+	struct xenpt_cpu cpu; /* bundle, recording: what is not zero overrides them */
 	const char *symfs;    /* directory to find images below, or NULL */
-	int64_t pid;          /* perf.data: whose mappings; -1: the only one */
+	int64_t pid;          /* bundle, recording: whose code; -1: the only one's */
+	uint64_t cr3;         /* the address space that code goes to, or XENPT_CR3_ANY */
 	/* Told about each thing that a user should know; may be NULL. */
 	void (*warn)(void *arg, const char *message);
+	/* Told how many bytes of the file being read are done; may be NULL. */
+	void (*progress)(void *arg, const char *path, uint64_t done, uint64_t total);
 	void *arg;
 };
 
-/** Raw PT, one file per vCPU, under the next free vCPU id. */
+#define XENPT_IMPORT_DEFAULTS                   \
+	{                                       \
+		.pid = -1, .cr3 = XENPT_CR3_ANY \
+	}
+
+/**
+ * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces. The CPU
+ * is the caller's to describe, before: xenpt_writer_cpu().
+ */
 XENPT_API struct xenpt_error *xenpt_import_pt(struct xenpt_writer *writer,
 					      const struct xenpt_import *import,
 					      uint32_t vcpu, const char *path);
 
 /**
- * Code and symbols of an ELF file. @base is the address of its lowest loaded
- * byte, or UINT64_MAX for the addresses in the file. @build_id, hex digits or
- * NULL, is checked.
+ * Code and symbols of an ELF file, as image @image, which it announces. @base
+ * is the address of the page of its lowest loaded byte, or UINT64_MAX for the
+ * addresses in the file. @build_id, hex digits or NULL, is checked.
  */
 XENPT_API struct xenpt_error *xenpt_import_elf(struct xenpt_writer *writer,
 					       const struct xenpt_import *import,
 					       uint32_t image, const char *path,
 					       uint64_t base, const char *build_id);
 
-/** Bytes [@begin, @end) of a file as code at @address. */
+/** Bytes [@begin, @end) of a file as code at @address, as image @image. */
 XENPT_API struct xenpt_error *xenpt_import_raw(struct xenpt_writer *writer,
 					       const struct xenpt_import *import,
 					       uint32_t image, const char *path,
@@ -259,15 +270,18 @@ XENPT_API struct xenpt_error *xenpt_import_map(struct xenpt_writer *writer,
 					       uint32_t image, const char *map_path,
 					       const char *data_path);
 
-/** A whole bundle: an LLDB trace.json and the files it names. */
+/**
+ * A whole bundle: an LLDB trace.json and the files it names. @ret is the CPU
+ * that was written, so that the caller can say whether it is known.
+ */
 XENPT_API struct xenpt_error *xenpt_import_lldb(struct xenpt_writer *writer,
 						const struct xenpt_import *import,
-						const char *path);
+						const char *path, struct xenpt_cpu *ret);
 
-/** A whole recording: a perf.data with Intel PT AUX data. */
+/** A whole recording: a perf.data with Intel PT AUX data. @ret: as above. */
 XENPT_API struct xenpt_error *xenpt_import_perf(struct xenpt_writer *writer,
 						const struct xenpt_import *import,
-						const char *path);
+						const char *path, struct xenpt_cpu *ret);
 
 /* ---- File -------------------------------------------------------------- */
 
