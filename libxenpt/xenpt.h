@@ -443,7 +443,7 @@ enum xenpt_event_type {
 	XENPT_EVENT_BLOCK,     /* instructions ip..last ran, ended by branch */
 	XENPT_EVENT_INTERRUPT, /* ip -> to: interrupt, exception, … */
 	XENPT_EVENT_ON,        /* tracing starts at ip */
-	XENPT_EVENT_OFF,       /* tracing stops before ip, if known */
+	XENPT_EVENT_OFF,       /* tracing stops at ip, on the way to to */
 	XENPT_EVENT_CR3,       /* value: CR3; non_root */
 	XENPT_EVENT_VMCS,      /* value: VMCS base */
 	XENPT_EVENT_MODE,      /* mode has changed */
@@ -499,7 +499,7 @@ XENPT_API const char *xenpt_branch_name(unsigned int branch);
 struct xenpt_event {
 	uint64_t ip; /* 0 with !has_ip */
 	union {
-		uint64_t to;    /* BLOCK, INTERRUPT: next IP, if has_to */
+		uint64_t to;    /* BLOCK, INTERRUPT, OFF: next IP, if has_to */
 		uint64_t value; /* others: see the type */
 	};
 	union {
@@ -508,18 +508,20 @@ struct xenpt_event {
 	};
 	uint64_t time;  /* TSC; 0: unknown */
 	uint64_t cr3;   /* address space; XENPT_CR3_ANY: unknown */
-	uint16_t insns; /* BLOCK: instructions */
+	uint32_t insns; /* BLOCK: instructions; others: 0 */
 	uint8_t type;   /* enum xenpt_event_type */
-	uint8_t branch; /* BLOCK: enum xenpt_branch */
-	uint8_t mode;   /* 16, 32, 64; 0: unknown */
-	uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	union {
+		uint8_t branch; /* BLOCK: enum xenpt_branch */
+		uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	};
+	uint8_t mode; /* 16, 32, 64; 0: unknown */
 	uint8_t has_ip : 1;
 	uint8_t has_to : 1;
 	uint8_t non_root : 1;    /* CR3: PIP.NR */
 	uint8_t transaction : 1; /* BLOCK: speculative */
 	uint8_t async : 1;       /* OFF: not by a branch of the code */
 	uint8_t resumed : 1;     /* ON: where it was switched off */
-	uint8_t reserved;
+	uint8_t status : 1;      /* CR3, VMCS, MODE, TSX, CBR: told by a PSB+ */
 };
 
 /* ---- Decoder ----------------------------------------------------------- */
