@@ -108,7 +108,7 @@ static struct xenpt_error *lay_out(struct xenpt_image *image,
 		if (section.size)
 			image->sections.data[image->sections.count++] = section;
 	}
-	return merge_sections(image);
+	return image->sections.count ? merge_sections(image) : NULL;
 }
 
 static struct xenpt_error *create_memfd(struct xenpt_image *image)
