@@ -35,6 +35,10 @@ const struct xenpt_chunk *xenpt_file_code(const struct xenpt_file *file,
 const struct xenpt_chunk *xenpt_file_symbols(const struct xenpt_file *file,
 					     size_t *count_ret);
 
+/* The image of that id; NULL: it was not described. */
+const struct xenpt_image_info *xenpt_file_image(const struct xenpt_file *file,
+						uint32_t id);
+
 /*
  * Read a chunk's data (@chunk->size bytes, decompressed) into @buf. Any number
  * of threads may. XENPT_ERROR_FORMAT: damaged.

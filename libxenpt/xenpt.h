@@ -199,9 +199,10 @@ XENPT_API struct xenpt_error *xenpt_writer_gap(struct xenpt_writer *writer, uint
 					       enum xenpt_gap_reason reason,
 					       uint64_t lost);
 
-/** Describe an image, before its code and symbols. */
+/** Describe an image, before its code and symbols. Ids: below XENPT_IMAGES_MAX. */
 XENPT_API struct xenpt_error *xenpt_writer_image(struct xenpt_writer *writer,
 						 const struct xenpt_image_info *image);
+#define XENPT_IMAGES_MAX 65536
 
 /** Add code at @address in @cr3 (or XENPT_CR3_ANY); a later one wins. */
 XENPT_API struct xenpt_error *xenpt_writer_code(struct xenpt_writer *writer,
@@ -308,7 +309,7 @@ struct xenpt_file_info {
 struct xenpt_vcpu_info {
 	struct xenpt_vcpu vcpu;
 	uint64_t size; /* bytes of trace in the file */
-	uint64_t gaps; /* recorded gaps */
+	uint64_t gaps; /* recorded, or made by the reader for damage */
 	uint64_t lost; /* bytes that they are known to have lost */
 };
 
@@ -362,7 +363,7 @@ XENPT_API struct xenpt_clock xenpt_clock_from_cpu(const struct xenpt_cpu *cpu);
 /** The packets of SDM volume 3, chapter "Intel Processor Trace". */
 enum xenpt_packet_type {
 	XENPT_PACKET_BAD, /* bytes that are no packet, up to the next PSB */
-	XENPT_PACKET_PAD,
+	XENPT_PACKET_PAD, /* one byte each */
 	XENPT_PACKET_PSB,
 	XENPT_PACKET_PSBEND,
 	XENPT_PACKET_TNT_8, /* payload: bits, the oldest highest; aux: count */
@@ -373,7 +374,7 @@ enum xenpt_packet_type {
 	XENPT_PACKET_FUP,
 	XENPT_PACKET_PIP,       /* payload: CR3; aux: NR */
 	XENPT_PACKET_VMCS,      /* payload: VMCS base address */
-	XENPT_PACKET_MODE_EXEC, /* aux: 16, 32 or 64 bits; payload: IF */
+	XENPT_PACKET_MODE_EXEC, /* aux: 16, 32, 64 bits, 0 reserved; payload: IF */
 	XENPT_PACKET_MODE_TSX,  /* payload: bit 0 InTX, bit 1 TXAbort */
 	XENPT_PACKET_TSC,       /* payload: TSC[55:0] */
 	XENPT_PACKET_MTC,       /* payload: CTC */
@@ -388,19 +389,19 @@ enum xenpt_packet_type {
 	XENPT_PACKET_PWRE,   /* payload: raw */
 	XENPT_PACKET_PWRX,   /* payload: raw */
 	XENPT_PACKET_MNT,    /* payload: raw */
-	XENPT_PACKET_BBP,    /* payload: type; aux: SZ bit */
+	XENPT_PACKET_BBP,    /* payload: type; aux: SZ bit, 1: BIPs of 4 bytes */
 	XENPT_PACKET_BIP,    /* payload: value; aux: id */
 	XENPT_PACKET_BEP,    /* aux: IP bit */
 	XENPT_PACKET_CFE,    /* payload: vector; aux: type | IP bit << 8 */
 	XENPT_PACKET_EVD,    /* payload: data; aux: type */
-	XENPT_PACKET_GAP,    /* not a packet: payload: bytes lost; aux: reason */
+	XENPT_PACKET_GAP,    /* no packet, size 0: payload: bytes lost; aux: reason */
 	XENPT_PACKET_TYPES
 };
 
 struct xenpt_packet {
 	uint64_t offset; /* in the vCPU's trace */
 	uint64_t payload;
-	uint32_t size; /* bytes in the trace */
+	uint32_t size; /* bytes in the trace: all of it is in some packet */
 	uint16_t aux;
 	uint8_t type; /* enum xenpt_packet_type */
 };
