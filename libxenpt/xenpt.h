@@ -377,7 +377,7 @@ XENPT_API struct xenpt_clock xenpt_clock_from_cpu(const struct xenpt_cpu *cpu);
 /** The packets of SDM volume 3, chapter "Intel Processor Trace". */
 enum xenpt_packet_type {
 	XENPT_PACKET_BAD, /* bytes that are no packet, up to the next PSB */
-	XENPT_PACKET_PAD,
+	XENPT_PACKET_PAD, /* one byte each */
 	XENPT_PACKET_PSB,
 	XENPT_PACKET_PSBEND,
 	XENPT_PACKET_TNT_8, /* payload: bits, the oldest highest; aux: count */
@@ -388,7 +388,7 @@ enum xenpt_packet_type {
 	XENPT_PACKET_FUP,
 	XENPT_PACKET_PIP,       /* payload: CR3; aux: NR */
 	XENPT_PACKET_VMCS,      /* payload: VMCS base address */
-	XENPT_PACKET_MODE_EXEC, /* aux: 16, 32 or 64 bits; payload: IF */
+	XENPT_PACKET_MODE_EXEC, /* aux: 16, 32, 64 bits, 0 reserved; payload: IF */
 	XENPT_PACKET_MODE_TSX,  /* payload: bit 0 InTX, bit 1 TXAbort */
 	XENPT_PACKET_TSC,       /* payload: TSC[55:0] */
 	XENPT_PACKET_MTC,       /* payload: CTC */
@@ -403,19 +403,19 @@ enum xenpt_packet_type {
 	XENPT_PACKET_PWRE,   /* payload: raw */
 	XENPT_PACKET_PWRX,   /* payload: raw */
 	XENPT_PACKET_MNT,    /* payload: raw */
-	XENPT_PACKET_BBP,    /* payload: type; aux: SZ bit */
+	XENPT_PACKET_BBP,    /* payload: type; aux: SZ bit, 1: BIPs of 4 bytes */
 	XENPT_PACKET_BIP,    /* payload: value; aux: id */
 	XENPT_PACKET_BEP,    /* aux: IP bit */
 	XENPT_PACKET_CFE,    /* payload: vector; aux: type | IP bit << 8 */
 	XENPT_PACKET_EVD,    /* payload: data; aux: type */
-	XENPT_PACKET_GAP,    /* not a packet: payload: bytes lost; aux: reason */
+	XENPT_PACKET_GAP,    /* no packet, size 0: payload: bytes lost; aux: reason */
 	XENPT_PACKET_TYPES
 };
 
 struct xenpt_packet {
 	uint64_t offset; /* in the vCPU's trace */
 	uint64_t payload;
-	uint32_t size; /* bytes in the trace */
+	uint32_t size; /* bytes in the trace: all of it is in some packet */
 	uint16_t aux;
 	uint8_t type; /* enum xenpt_packet_type */
 };
@@ -636,6 +636,14 @@ XENPT_API const struct xenpt_frame *xenpt_stack_frames(const struct xenpt_stack 
 						       size_t *count_ret);
 
 /* ---- Sinks ------------------------------------------------------------- */
+
+/**
+ * Make @size bytes of @s fit for a terminal: control characters and what is
+ * not UTF-8 as \xNN, bidirectional overrides as \u{NNNN}, \ as \\. @buf gets
+ * NUL at the end, and never half an escape; 4 * @size + 1 bytes are enough.
+ * Returns the length.
+ */
+XENPT_API size_t xenpt_escape(const char *s, size_t size, char *buf, size_t buf_size);
 
 /** Counts, the same for all of a trace or one vCPU of it. */
 struct xenpt_stats {
