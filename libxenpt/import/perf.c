@@ -627,6 +627,7 @@ static struct xenpt_error *import_perf(struct perf *perf, struct xenpt_cpu *ret)
 	XENPT_TRY(import_images_write(&perf->images, perf->writer, perf->import));
 	XENPT_TRY(perf_trace_announce(&perf->trace, perf->writer, perf->import));
 	XENPT_TRY(records_do(perf, copy));
+	import_progress(perf->import, perf->path, perf->end, perf->end);
 	XENPT_TRY(perf_trace_finish(&perf->trace, perf->writer));
 	*ret = cpu;
 	return NULL;
