@@ -265,7 +265,8 @@ static struct xenpt_error *writing_open(struct writing *writing,
 	}
 	if (!path) {
 		import_warn(writing->import, "%s: %s: its code is missing", mapping->path,
-			    is_path(mapping->path) ? "not found" : "is no file");
+			    is_path(mapping->path) ? "not found (see --symfs)"
+						   : "is no file");
 		return NULL;
 	}
 	err = import_elf_open(path, &elf);

@@ -69,6 +69,11 @@ struct xenpt_error *import_code(struct xenpt_writer *writer,
 				struct import_file *file, uint64_t begin, uint64_t end,
 				uint64_t address);
 
+/* Copy a file or pipe of raw PT as vCPU @vcpu, called @name: pt.c. */
+struct xenpt_error *import_pt(struct xenpt_writer *writer,
+			      const struct xenpt_import *import, uint32_t vcpu,
+			      const char *name, const char *path);
+
 /* ---- ELF files: elf.c ------------------------------------------------------ */
 
 #define IMPORT_BUILD_ID_MAX 64 /* bytes; sha1: 20 */

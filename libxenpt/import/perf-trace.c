@@ -7,7 +7,7 @@
  *		         ^^^^^ zeros up to a multiple of 8, counted in its size
  *
  * Only the offset of the next piece tells whether zeros at the end of one are
- * padding (or PAD packets of the CPU), so up to 7 of them are held back.
+ * padding, or PAD packets of the CPU.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +16,13 @@
 #include "perf.h"
 
 #define PADDING_MAX 7
-#define GAPS_MAX (1u << 22)
+#define GAPS_MAX (1u << 22) /* … and paddings */
 
 void perf_trace_deinit(struct perf_trace *trace)
 {
 	array_deinit(&trace->queues);
 	array_deinit(&trace->gaps);
+	array_deinit(&trace->paddings);
 }
 
 static struct perf_queue *queue_find(struct perf_trace *trace,
@@ -39,23 +40,53 @@ static struct perf_queue *queue_find(struct perf_trace *trace,
 	return NULL;
 }
 
+static struct xenpt_error *too_many(const char *what)
+{
+	return xenpt_error_create(XENPT_ERROR_UNSUPPORTED, "more than %u %s", GAPS_MAX,
+				  what);
+}
+
+/* The piece before this one goes further than the stream: by its padding. */
+static struct xenpt_error *padding_find(struct perf_trace *trace,
+					const struct perf_queue *queue, uint64_t offset)
+{
+	struct perf_padding *padding;
+
+	if (trace->snapshot || !queue->started || offset >= queue->next ||
+	    queue->next - offset > PADDING_MAX)
+		return NULL;
+	if (trace->paddings.count == GAPS_MAX)
+		return too_many("odd pieces of trace");
+	padding = array_add(&trace->paddings);
+	if (!padding)
+		return xenpt_error_no_memory();
+	padding->end = queue->end;
+	padding->size = (unsigned int)(queue->next - offset);
+	return NULL;
+}
+
 struct xenpt_error *perf_trace_add_piece(struct perf_trace *trace,
 					 const struct perf_piece *piece)
 {
 	struct perf_queue *queue = queue_find(trace, piece);
 
-	if (queue)
-		return NULL;
-	if (trace->queues.count == XENPT_VCPUS_MAX)
-		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
-					  "more than %u AUX buffers", XENPT_VCPUS_MAX);
-	queue = array_add(&trace->queues);
-	trace->last = NULL;
-	if (!queue)
-		return xenpt_error_no_memory();
-	*queue = (struct perf_queue){ .index = piece->index,
-				      .cpu = piece->cpu,
-				      .tid = piece->tid };
+	if (!queue) {
+		if (trace->queues.count == XENPT_VCPUS_MAX)
+			return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+						  "more than %u AUX buffers",
+						  XENPT_VCPUS_MAX);
+		trace->last = NULL;
+		queue = array_add(&trace->queues);
+		if (!queue)
+			return xenpt_error_no_memory();
+		*queue = (struct perf_queue){ .index = piece->index,
+					      .cpu = piece->cpu,
+					      .tid = piece->tid };
+	}
+	XENPT_TRY(padding_find(trace, queue, piece->offset));
+	queue->started = true;
+	queue->next = piece->offset + piece->size;
+	queue->end = piece->position + piece->size;
 	return NULL;
 }
 
@@ -65,8 +96,7 @@ struct xenpt_error *perf_trace_add_gap(struct perf_trace *trace,
 	struct perf_gap *added;
 
 	if (trace->gaps.count == GAPS_MAX)
-		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
-					  "more than %u gaps in the trace", GAPS_MAX);
+		return too_many("gaps in the trace");
 	added = array_add(&trace->gaps);
 	if (!added)
 		return xenpt_error_no_memory();
@@ -133,6 +163,13 @@ static size_t gaps_assign(struct perf_trace *trace)
 	return trace->gaps.count - at;
 }
 
+static int padding_compare(const void *a, const void *b)
+{
+	const struct perf_padding *x = a, *y = b;
+
+	return x->end < y->end ? -1 : x->end > y->end;
+}
+
 struct xenpt_error *perf_trace_announce(struct perf_trace *trace,
 					struct xenpt_writer *writer,
 					const struct xenpt_import *import)
@@ -143,11 +180,15 @@ struct xenpt_error *perf_trace_announce(struct perf_trace *trace,
 	if (lost)
 		import_warn(import,
 			    "%zu records of missing trace do not say of which CPU", lost);
+	if (trace->paddings.count)
+		qsort(trace->paddings.data, trace->paddings.count,
+		      sizeof(*trace->paddings.data), padding_compare);
 	for (size_t i = 0; i < trace->queues.count; i++) {
 		struct perf_queue *queue = &trace->queues.data[i];
 		char name[32];
 		struct xenpt_vcpu vcpu = { .name = name };
 
+		queue->started = false;
 		queue->vcpu = ids ? (uint32_t)queue->cpu : (uint32_t)i;
 		vcpu.id = queue->vcpu;
 		if (queue->cpu >= 0)
@@ -160,17 +201,6 @@ struct xenpt_error *perf_trace_announce(struct perf_trace *trace,
 }
 
 /* ---- writing ------------------------------------------------------------- */
-
-/* Write the zeros that were held back, but for @padding of them. */
-static struct xenpt_error *held_write(struct perf_queue *queue,
-				      struct xenpt_writer *writer, unsigned int padding)
-{
-	static const uint8_t zeros[PADDING_MAX];
-	unsigned int n = queue->held - padding;
-
-	queue->held = 0;
-	return n ? xenpt_writer_trace(writer, queue->vcpu, zeros, n) : NULL;
-}
 
 /* A full buffer stops the trace until perf has made room: the size is not known. */
 static struct xenpt_error *gaps_write(struct perf_trace *trace, struct perf_queue *queue,
@@ -188,29 +218,40 @@ static struct xenpt_error *gaps_write(struct perf_trace *trace, struct perf_queu
 static struct xenpt_error *seam_write(struct perf_trace *trace, struct perf_queue *queue,
 				      struct xenpt_writer *writer, uint64_t offset)
 {
-	if (!queue->started) {
-		queue->started = true;
+	if (!queue->started || (!trace->snapshot && offset == queue->next))
 		return NULL;
-	}
-	if (!trace->snapshot && offset <= queue->next &&
-	    queue->next - offset <= queue->held)
-		return held_write(queue, writer, (unsigned int)(queue->next - offset));
-	XENPT_TRY(held_write(queue, writer, 0));
 	if (trace->snapshot || offset < queue->next)
 		return xenpt_writer_gap(writer, queue->vcpu, XENPT_GAP_SEAM, 0);
 	return xenpt_writer_gap(writer, queue->vcpu, XENPT_GAP_LAPPED,
 				offset - queue->next);
 }
 
-/* Copy a part of the piece, with the gaps inside it. */
-static struct xenpt_error *body_write(struct perf_trace *trace, struct perf_queue *queue,
-				      struct xenpt_writer *writer,
-				      struct import_file *file,
-				      const struct perf_piece *piece, uint64_t size)
+/* The padding of the piece that ends here; pieces come in file order. */
+static unsigned int padding_size(struct perf_trace *trace, uint64_t end)
 {
+	size_t *next = &trace->paddings.next;
+
+	while (*next < trace->paddings.count && trace->paddings.data[*next].end < end)
+		++*next;
+	return *next < trace->paddings.count && trace->paddings.data[*next].end == end
+		       ? trace->paddings.data[*next].size
+		       : 0;
+}
+
+struct xenpt_error *perf_trace_write(struct perf_trace *trace,
+				     struct xenpt_writer *writer,
+				     struct import_file *file,
+				     const struct perf_piece *piece)
+{
+	unsigned int padding = padding_size(trace, piece->position + piece->size);
+	uint64_t size = piece->size > padding ? piece->size - padding : 0;
+	struct perf_queue *queue = queue_find(trace, piece);
 	const void *data;
 	size_t n;
 
+	if (!queue)
+		return xenpt_error_create(XENPT_ERROR_FORMAT, "has changed meanwhile");
+	XENPT_TRY(seam_write(trace, queue, writer, piece->offset));
 	for (uint64_t done = 0; done < size; done += n) {
 		uint64_t gap = UINT64_MAX;
 
@@ -223,56 +264,17 @@ static struct xenpt_error *body_write(struct perf_trace *trace, struct perf_queu
 		XENPT_TRY(import_file_peek(file, piece->position + done, n, &data));
 		XENPT_TRY(xenpt_writer_trace(writer, queue->vcpu, data, n));
 	}
-	return NULL;
-}
-
-/* How many zeros the piece ends with. */
-static struct xenpt_error *zeros_count(struct import_file *file,
-				       const struct perf_piece *piece, unsigned int *ret)
-{
-	size_t size = piece->size < PADDING_MAX ? piece->size : PADDING_MAX;
-	unsigned int zeros = 0;
-	const void *data;
-
-	XENPT_TRY(import_file_peek(file, piece->position + piece->size - size, size,
-				   &data));
-	while (zeros < size && ((const uint8_t *)data)[size - zeros - 1] == 0)
-		zeros++;
-	*ret = zeros;
-	return NULL;
-}
-
-struct xenpt_error *perf_trace_write(struct perf_trace *trace,
-				     struct xenpt_writer *writer,
-				     struct import_file *file,
-				     const struct perf_piece *piece)
-{
-	struct perf_queue *queue = queue_find(trace, piece);
-	unsigned int zeros;
-
-	if (!queue)
-		return xenpt_error_create(XENPT_ERROR_FORMAT, "has changed meanwhile");
-	if (!piece->size && !piece->missing)
-		return NULL;
-	XENPT_TRY(zeros_count(file, piece, &zeros));
-	XENPT_TRY(seam_write(trace, queue, writer, piece->offset));
-	XENPT_TRY(body_write(trace, queue, writer, file, piece, piece->size - zeros));
-	queue->held = zeros;
-	queue->next = piece->offset + piece->size;
-	if (!piece->missing)
-		return NULL;
-	XENPT_TRY(held_write(queue, writer, 0));
-	return xenpt_writer_gap(writer, queue->vcpu, XENPT_GAP_DROPPED, piece->missing);
+	queue->started = true;
+	queue->next = piece->offset + size;
+	return piece->missing ? xenpt_writer_gap(writer, queue->vcpu, XENPT_GAP_DROPPED,
+						 piece->missing)
+			      : NULL;
 }
 
 struct xenpt_error *perf_trace_finish(struct perf_trace *trace,
 				      struct xenpt_writer *writer)
 {
-	for (size_t i = 0; i < trace->queues.count; i++) {
-		struct perf_queue *queue = &trace->queues.data[i];
-
-		XENPT_TRY(held_write(queue, writer, 0));
-		XENPT_TRY(gaps_write(trace, queue, writer, UINT64_MAX));
-	}
+	for (size_t i = 0; i < trace->queues.count; i++)
+		XENPT_TRY(gaps_write(trace, &trace->queues.data[i], writer, UINT64_MAX));
 	return NULL;
 }

@@ -10,6 +10,7 @@
  * trace, which so is copied in pieces, whatever its size.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
@@ -461,6 +462,8 @@ static struct xenpt_error *mmap_read(struct perf *perf, const struct record *rec
 
 	if (record->size <= path || !memchr(data + path, 0, record->size - path))
 		return too_short();
+	if (strlen((const char *)data + path) >= PATH_MAX)
+		return xenpt_error_create(XENPT_ERROR_FORMAT, "too long a path");
 	if (two ? !(get32(data + MMAP2_PROT) & EXEC)
 		: record->misc & PERF_RECORD_MISC_MMAP_DATA)
 		return NULL;
@@ -624,6 +627,7 @@ static struct xenpt_error *import_perf(struct perf *perf, struct xenpt_cpu *ret)
 	XENPT_TRY(import_images_write(&perf->images, perf->writer, perf->import));
 	XENPT_TRY(perf_trace_announce(&perf->trace, perf->writer, perf->import));
 	XENPT_TRY(records_do(perf, copy));
+	import_progress(perf->import, perf->path, perf->end, perf->end);
 	XENPT_TRY(perf_trace_finish(&perf->trace, perf->writer));
 	*ret = cpu;
 	return NULL;

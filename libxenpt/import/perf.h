@@ -19,10 +19,16 @@ struct perf_piece {
 struct perf_queue {
 	uint32_t index, vcpu;
 	int32_t cpu, tid;
-	bool started;
-	uint64_t next;       /* offset in the stream that should come next */
-	unsigned int held;   /* zeros before it that are not written: padding? */
+	bool started;        /* there was a piece: */
+	uint64_t next;       /* offset in the stream that should follow it */
+	uint64_t end;        /* of its bytes in the file */
 	size_t gap, gap_end; /* its gaps that are not written */
+};
+
+/* The last bytes of a piece that are not of the stream. */
+struct perf_padding {
+	uint64_t end; /* of the piece in the file */
+	unsigned int size;
 };
 
 /* What an AUX record says is missing, at an offset of a stream. */
@@ -41,6 +47,10 @@ struct perf_trace {
 		struct perf_gap *data;
 		size_t count, capacity;
 	} gaps;
+	struct {
+		struct perf_padding *data;
+		size_t count, capacity, next;
+	} paddings;
 	bool snapshot;           /* pieces do not follow each other */
 	struct perf_queue *last; /* of the piece before */
 };
