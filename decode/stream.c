@@ -47,13 +47,14 @@ struct xenpt_error *stream_create(const struct xenpt_file *file, uint32_t vcpu,
 	size_t count;
 
 	if (!has_vcpu(file, vcpu))
-		return xenpt_error_create(XENPT_ERROR_NOT_FOUND, "no vCPU %u", vcpu);
+		return xenpt_error_create(XENPT_ERROR_NOT_FOUND, "%s: no vCPU %u",
+					  xenpt_file_info(file)->path, vcpu);
 	stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return xenpt_error_no_memory();
 	stream->file = file;
 	stream->next = xenpt_file_trace(file, vcpu, &count);
-	stream->end = stream->next + count;
+	stream->end = count ? stream->next + count : stream->next;
 	skip_empty(stream);
 	*ret = stream;
 	return NULL;
