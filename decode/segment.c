@@ -312,11 +312,11 @@ static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 	return NULL;
 }
 
-static void note(struct segment *segment, unsigned int type, unsigned int reason,
-		 uint64_t offset, uint64_t value)
+static void note(struct segment *segment, unsigned int reason, uint64_t offset,
+		 uint64_t value)
 {
 	segment->notes[segment->note_count++] = (struct xenpt_event){
-		.type = type,
+		.type = XENPT_EVENT_GAP,
 		.reason = reason,
 		.offset = offset,
 		.value = value,
@@ -328,8 +328,8 @@ static void note(struct segment *segment, unsigned int type, unsigned int reason
 static void note_skipped(struct segmenter *segmenter, struct segment *segment)
 {
 	if (segmenter->skipped)
-		note(segment, XENPT_EVENT_ERROR, XENPT_TROUBLE_NO_PSB,
-		     segmenter->offset - segmenter->skipped, segmenter->skipped);
+		note(segment, XENPT_GAP_NO_PSB, segmenter->offset - segmenter->skipped,
+		     segmenter->skipped);
 	segmenter->skipped = 0;
 }
 
@@ -364,7 +364,7 @@ static bool cross_seam(struct segmenter *segmenter, struct segment *segment)
 	note_skipped(segmenter, segment);
 	if (!stream_gap(segmenter->stream, &gap))
 		return !stream_end(segmenter->stream);
-	note(segment, XENPT_EVENT_GAP, gap.reason, gap.offset, gap.lost);
+	note(segment, gap.reason, gap.offset, gap.lost);
 	return true;
 }
 

@@ -17,7 +17,7 @@
 struct segment {
 	uint8_t *data;                               /* behind the span */
 	struct flow_span span;                       /* size 0: notes only */
-	struct xenpt_event notes[SEGMENT_NOTES_MAX]; /* GAP and ERROR */
+	struct xenpt_event notes[SEGMENT_NOTES_MAX]; /* GAP */
 	size_t note_count;
 	bool joined;   /* goes on where the span before it ended */
 	uint64_t read; /* bytes of trace up to its end */

@@ -6,9 +6,9 @@ static void add_rare(struct xenpt_stats *stats, const struct xenpt_event *event)
 	if (event->type >= XENPT_EVENT_TYPES)
 		return;
 	stats->events[event->type]++;
-	if (event->type == XENPT_EVENT_GAP)
+	if (event->type == XENPT_EVENT_GAP && event->reason != XENPT_GAP_NO_PSB)
 		stats->lost += event->value;
-	else if (event->type == XENPT_EVENT_ERROR)
+	else if (event->type == XENPT_EVENT_GAP || event->type == XENPT_EVENT_ERROR)
 		stats->skipped += event->value;
 }
 

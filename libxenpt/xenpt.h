@@ -159,6 +159,7 @@ enum xenpt_gap_reason {
 	XENPT_GAP_FAULT = 4,   /* the output could not be written */
 	XENPT_GAP_DROPPED = 5, /* the recorder could not keep up (perf: LOST) */
 	XENPT_GAP_DAMAGED = 6, /* the file is damaged here (made by the reader) */
+	XENPT_GAP_NO_PSB = 7,  /* bytes before the first PSB (made by the decoder) */
 };
 
 /** "lapped", …; "gap" for a number that is not known. Static. */
@@ -476,13 +477,12 @@ enum xenpt_branch {
 
 /** Why decoding went wrong. */
 enum xenpt_trouble {
-	XENPT_TROUBLE_NO_PSB = 1,  /* bytes before the first PSB */
-	XENPT_TROUBLE_BAD_PACKET,  /* bytes that are no packet */
-	XENPT_TROUBLE_BAD_CONTEXT, /* packet out of place: PSB without PSBEND */
-	XENPT_TROUBLE_NO_CODE,     /* no code at ip */
-	XENPT_TROUBLE_BAD_CODE,    /* no instruction at ip */
-	XENPT_TROUBLE_BAD_FLOW,    /* the code does not fit the packets */
-	XENPT_TROUBLE_ENDLESS,     /* the code loops without packets */
+	XENPT_TROUBLE_BAD_PACKET = 1, /* bytes that are no packet */
+	XENPT_TROUBLE_BAD_CONTEXT,    /* packet out of place: PSB without PSBEND */
+	XENPT_TROUBLE_NO_CODE,        /* no code at ip */
+	XENPT_TROUBLE_BAD_CODE,       /* no instruction at ip */
+	XENPT_TROUBLE_BAD_FLOW,       /* the code does not fit the packets */
+	XENPT_TROUBLE_ENDLESS,        /* the code loops without packets */
 	XENPT_TROUBLE_OTHER,
 };
 
@@ -619,8 +619,8 @@ struct xenpt_stack_change {
 	unsigned int popped; /* frames that were left */
 	unsigned int pushed; /* then: frames that were entered; 2: a root, then a call */
 	bool inferred;       /* then: the outermost frame is a new, unseen caller */
-	bool switched;       /* then: the frames are those of another thread, kept earlier */
-	bool lost;           /* the stack is not known any more: it was emptied */
+	bool switched; /* then: the frames are those of another thread, kept earlier */
+	bool lost;     /* the stack is not known any more: it was emptied */
 };
 
 /** The call stack of one vCPU, rebuilt from its events. */

@@ -13,9 +13,10 @@
 #define NOTES_COUNT 64       /* … in so many places */
 #define SYMTAB_MAX (1u << 30)
 
-/* An executable segment, cut to what the file has of it. */
+/* A loaded segment, cut to what the file has of it. */
 struct segment {
 	uint64_t offset, size, address;
+	bool code;
 };
 
 struct import_elf {
@@ -125,16 +126,17 @@ static struct xenpt_error *segments_find(struct import_elf *elf, size_t count)
 			continue;
 		if (phdr.p_vaddr < elf->lowest)
 			elf->lowest = phdr.p_vaddr;
-		if (!(phdr.p_flags & PF_X) || phdr.p_offset >= size || !phdr.p_filesz)
+		if (phdr.p_offset >= size || !phdr.p_filesz)
 			continue;
 		segment = array_add(&elf->segments);
 		if (!segment)
 			return xenpt_error_no_memory();
-		*segment = (struct segment){ phdr.p_offset, phdr.p_filesz, phdr.p_vaddr };
+		*segment = (struct segment){ phdr.p_offset, phdr.p_filesz, phdr.p_vaddr,
+					     phdr.p_flags & PF_X };
 		if (segment->size > size - segment->offset)
 			segment->size = size - segment->offset;
 		/* Else a small file with many headers gives code without end. */
-		total += segment->size;
+		total += segment->code ? segment->size : 0;
 		if (total > 2 * size)
 			return xenpt_error_create(XENPT_ERROR_FORMAT,
 						  "its segments overlap");
@@ -216,47 +218,60 @@ struct xenpt_error *import_elf_code(struct import_elf *elf, struct xenpt_writer 
 				    const struct xenpt_import *import, uint32_t image,
 				    uint64_t bias)
 {
-	if (elf->debug)
-		return NULL;
-	if (!elf->segments.count)
-		return xenpt_error_create(XENPT_ERROR_FORMAT,
-					  "has no executable segment");
-	for (size_t i = 0; i < elf->segments.count; i++) {
+	bool found = elf->debug;
+
+	for (size_t i = 0; !elf->debug && i < elf->segments.count; i++) {
 		const struct segment *segment = &elf->segments.data[i];
 
+		if (!segment->code)
+			continue;
+		found = true;
 		XENPT_TRY(import_code(writer, import, image, &elf->file, segment->offset,
 				      segment->offset + segment->size,
 				      segment->address + bias));
 	}
-	return NULL;
+	return found ? NULL
+		     : xenpt_error_create(XENPT_ERROR_FORMAT,
+					  "has no executable segment");
+}
+
+/* The part of [*from, *to) in the file that is of pages of @segment. */
+static bool segment_clip(const struct segment *segment, uint64_t *from, uint64_t *to)
+{
+	uint64_t begin = segment->offset / PAGE_SIZE * PAGE_SIZE;
+	uint64_t end =
+		(segment->offset + segment->size + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
+
+	if (*from < begin)
+		*from = begin;
+	if (*to > end)
+		*to = end;
+	return *from < *to;
 }
 
 struct xenpt_error *import_elf_mapping(struct import_elf *elf,
 				       struct xenpt_writer *writer,
 				       const struct xenpt_import *import, uint32_t image,
 				       uint64_t address, uint64_t length, uint64_t offset,
-				       uint64_t *ret)
+				       uint64_t *bias)
 {
-	uint64_t size = elf->file.size, end, bias = 0;
-	bool found = false;
+	uint64_t end, new_bias = 0;
+	bool found = false, known = false;
 
-	if (__builtin_add_overflow(offset, length, &end) || end > size)
-		end = size;
+	if (__builtin_add_overflow(offset, length, &end) || end > elf->file.size)
+		end = elf->file.size;
 	for (size_t i = 0; !elf->debug && i < elf->segments.count; i++) {
 		const struct segment *segment = &elf->segments.data[i];
-		/* Whole pages are mapped. */
-		uint64_t from = segment->offset / PAGE_SIZE * PAGE_SIZE;
-		uint64_t to = (segment->offset + segment->size + PAGE_SIZE - 1) /
-			      PAGE_SIZE * PAGE_SIZE;
+		uint64_t from = offset, to = end, segment_bias;
 
-		if (from < offset)
-			from = offset;
-		if (to > end)
-			to = end;
-		if (from >= to)
+		if (!segment_clip(segment, &from, &to))
+			continue;
+		segment_bias = address - offset - (segment->address - segment->offset);
+		known |= segment_bias == *bias;
+		if (!segment->code)
 			continue;
 		if (!found)
-			bias = address - offset - (segment->address - segment->offset);
+			new_bias = segment_bias;
 		found = true;
 		XENPT_TRY(import_code(writer, import, image, &elf->file, from, to,
 				      address + (from - offset)));
@@ -265,7 +280,8 @@ struct xenpt_error *import_elf_mapping(struct import_elf *elf,
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND,
 					  "has no executable segment at 0x%" PRIx64,
 					  offset);
-	*ret = bias;
+	if (!known)
+		*bias = new_bias;
 	return NULL;
 }
 

@@ -193,7 +193,7 @@ struct image {
 		NAMED
 	} state;
 	uint32_t id;
-	uint64_t bias; /* of the symbols that were written, if NAMED */
+	uint64_t bias; /* of the symbols that were written, if NAMED; else 0 */
 };
 
 struct writing {
@@ -286,7 +286,7 @@ static struct xenpt_error *writing_copy(struct writing *writing,
 					const struct import_mapping *mapping)
 {
 	struct image *image = &writing->images[mapping->image];
-	uint64_t size = import_elf_size(writing->elf), bias;
+	uint64_t size = import_elf_size(writing->elf), bias = image->bias;
 
 	writing->bytes +=
 		mapping->length && mapping->length < size ? mapping->length : size;

@@ -110,13 +110,15 @@ struct xenpt_error *import_elf_symbols(struct import_elf *elf,
 
 /*
  * The code of one mapping: @length bytes from @offset of the file at @address,
- * no more of it than the pages of executable segments. Its bias is in @ret.
+ * no more of it than the pages of executable segments. @bias is that of the
+ * mapping before, and stays if it explains this one: two segments may share a
+ * page, and a process may have its data executable.
  */
 struct xenpt_error *import_elf_mapping(struct import_elf *elf,
 				       struct xenpt_writer *writer,
 				       const struct xenpt_import *import, uint32_t image,
 				       uint64_t address, uint64_t length, uint64_t offset,
-				       uint64_t *ret);
+				       uint64_t *bias);
 
 /* ---- images of processes: images.c ----------------------------------------- */
 
