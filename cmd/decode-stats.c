@@ -221,21 +221,24 @@ void decode_stats_print(const struct decode_stats *stats, FILE *out, bool json)
 
 /* ---- holes -------------------------------------------------------------- */
 
-/* "3 errors", and ", 5,120 bytes of trace skipped" if any. */
-static void put_hole(FILE *fp, uint64_t count, const char *what, uint64_t bytes,
-		     const char *fate)
+/* "3 errors" */
+static void put_holes(FILE *fp, uint64_t count, const char *what)
+{
+	if (!count)
+		return;
+	fprintf(fp, "%s%" PRIu64 " %s%s", ftell(fp) > 0 ? ", " : "", count, what,
+		count == 1 ? "" : "s");
+}
+
+/* ": 5,120 bytes of trace skipped" */
+static void put_bytes(FILE *fp, const char *before, uint64_t bytes, const char *fate)
 {
 	char digits[32];
 	size_t size;
 
-	if (!count)
-		return;
-	if (ftell(fp) > 0)
-		fputs("; ", fp);
-	fprintf(fp, "%" PRIu64 " %s%s", count, what, count == 1 ? "" : "s");
 	if (!bytes)
 		return;
-	fputs(", ", fp);
+	fputs(before, fp);
 	size = snprintf(digits, sizeof(digits), "%" PRIu64, bytes);
 	for (size_t i = 0; i < size; i++) {
 		if (i && (size - i) % 3 == 0)
@@ -248,25 +251,28 @@ static void put_hole(FILE *fp, uint64_t count, const char *what, uint64_t bytes,
 bool decode_stats_holes(const struct decode_stats *stats, struct xenpt_ui *ui)
 {
 	const struct xenpt_stats *events = &stats->total.events;
-	const struct vcpu_stats *total = &stats->total;
+	const uint64_t *packets = stats->total.packets;
+	uint64_t skipped, lost;
 	char text[256] = "";
 	FILE *fp = fmemopen(text, sizeof(text), "w");
 
 	if (!fp)
 		return true;
 	if (stats->of_packets) {
-		put_hole(fp, total->packets[XENPT_PACKET_BAD], "bad place", total->bad,
-			 "skipped");
-		put_hole(fp, total->packets[XENPT_PACKET_GAP], "gap", total->lost,
-			 "lost");
-		put_hole(fp, total->packets[XENPT_PACKET_OVF], "overflow", 0, "");
+		put_holes(fp, packets[XENPT_PACKET_BAD], "bad place");
+		put_holes(fp, packets[XENPT_PACKET_GAP], "gap");
+		put_holes(fp, packets[XENPT_PACKET_OVF], "overflow");
+		skipped = stats->total.bad;
+		lost = stats->total.lost;
 	} else {
-		put_hole(fp, events->events[XENPT_EVENT_ERROR], "error", events->skipped,
-			 "skipped");
-		put_hole(fp, events->events[XENPT_EVENT_GAP], "gap", events->lost,
-			 "lost");
-		put_hole(fp, events->events[XENPT_EVENT_OVERFLOW], "overflow", 0, "");
+		put_holes(fp, events->events[XENPT_EVENT_ERROR], "error");
+		put_holes(fp, events->events[XENPT_EVENT_GAP], "gap");
+		put_holes(fp, events->events[XENPT_EVENT_OVERFLOW], "overflow");
+		skipped = events->skipped;
+		lost = events->lost;
 	}
+	put_bytes(fp, ": ", skipped, "skipped");
+	put_bytes(fp, skipped ? ", " : ": ", lost, "lost");
 	fclose(fp);
 	if (text[0])
 		ui->warn("this is not all that ran: %s", text);

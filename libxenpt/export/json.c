@@ -260,7 +260,8 @@ static void put_payload(struct xenpt_sink *sink, const struct xenpt_event *event
 		break;
 	case XENPT_EVENT_GAP:
 		put_name(out, "reason", xenpt_gap_reason_name(event->reason));
-		put_dec(out, "lost", event->value);
+		put_dec(out, event->reason == XENPT_GAP_NO_PSB ? "skipped" : "lost",
+			event->value);
 		break;
 	case XENPT_EVENT_ERROR:
 		put_name(out, "reason", xenpt_trouble_name(event->reason));

@@ -206,26 +206,31 @@ static void put_lost(struct xenpt_sink *sink, uint64_t bytes, const char *what)
 static void put_gap(struct xenpt_sink *sink, const struct xenpt_event *event)
 {
 	static const char *const why[] = {
-		[XENPT_GAP_SEAM] = "the recorder cannot say whether trace is lost here",
-		[XENPT_GAP_LAPPED] = "overwritten before it was read: record with a "
-				     "larger buffer, or less",
-		[XENPT_GAP_STOPPED] = "the buffer was full: record with a larger one",
+		[XENPT_GAP_SEAM] = "the recorder cannot tell",
+		[XENPT_GAP_LAPPED] = "overwritten before they were read (a larger buffer "
+				     "helps)",
+		[XENPT_GAP_STOPPED] = "the buffer was full (a larger one helps)",
 		[XENPT_GAP_FAULT] = "the CPU could not write its output",
 		[XENPT_GAP_DROPPED] = "the recorder could not keep up",
-		[XENPT_GAP_DAMAGED] = "the file is damaged here: see xenpt info",
+		[XENPT_GAP_DAMAGED] = "the file is damaged here (see xenpt info)",
+		[XENPT_GAP_NO_PSB] = "decoding begins at the first PSB",
 	};
 	struct xenpt_out *out = &sink->out;
+	const char *fate = event->reason == XENPT_GAP_NO_PSB ? "skipped" : "lost";
 
-	out_str(out, "gap: ");
 	if (event->value) {
-		put_lost(sink, event->value, "lost, ");
-	} else if (event->reason != XENPT_GAP_SEAM) {
-		out_str(out, "trace lost, ");
+		put_lost(sink, event->value, fate);
+	} else if (event->reason == XENPT_GAP_SEAM) {
+		out_str(out, "trace may be lost");
+	} else {
+		out_str(out, "trace is ");
+		out_str(out, fate);
 	}
+	out_str(out, ": ");
 	if (event->reason && event->reason < sizeof(why) / sizeof(why[0]))
 		out_str(out, why[event->reason]);
 	else
-		out_str(out, "for a reason that this version does not know");
+		out_str(out, "why, this version does not know");
 }
 
 static void put_error(struct xenpt_sink *sink, const struct xenpt_event *event)
@@ -237,7 +242,6 @@ static void put_error(struct xenpt_sink *sink, const struct xenpt_event *event)
 	};
 	struct xenpt_out *out = &sink->out;
 
-	out_str(out, "error: ");
 	out_str(out, xenpt_trouble_name(event->reason));
 	put_at(sink, event);
 	out_str(out, ": ");
@@ -252,20 +256,24 @@ static void put_error(struct xenpt_sink *sink, const struct xenpt_event *event)
 
 static void put_trouble(struct xenpt_sink *sink, const struct xenpt_event *event)
 {
+	struct xenpt_out *out = &sink->out;
+
 	color(sink, ALERT);
-	out_str(&sink->out, "!! ");
+	out_str(out, "!! ");
+	out_str(out, xenpt_event_type_name(event->type));
+	out_char(out, ':');
+	color(sink, PLAIN);
+	out_char(out, ' ');
 	if (event->type == XENPT_EVENT_GAP) {
 		put_gap(sink, event);
 	} else if (event->type == XENPT_EVENT_ERROR) {
 		put_error(sink, event);
 	} else {
-		out_str(&sink->out, "overflow: the CPU dropped packets");
-		if (event->has_ip) {
-			out_str(&sink->out, ", and goes on");
-			put_at(sink, event);
-		}
+		out_str(out, "the CPU dropped packets");
+		if (event->has_ip)
+			out_str(out, ", and goes on");
+		put_at(sink, event);
 	}
-	color(sink, PLAIN);
 }
 
 static void put_number(struct xenpt_sink *sink, const char *what, uint64_t value)
@@ -421,7 +429,6 @@ static void text_enter(struct xenpt_sink *sink, const struct xenpt_tree_row *row
 		[XENPT_TREE_ROOT] = "in ",
 		[XENPT_TREE_CALLER] = "back in ",
 		[XENPT_TREE_RESUMED] = "resumed ",
-		[XENPT_TREE_CALL] = "",
 		[XENPT_TREE_SYSCALL] = "system call: ",
 		[XENPT_TREE_INTERRUPT] = "interrupt: ",
 	};
@@ -429,9 +436,11 @@ static void text_enter(struct xenpt_sink *sink, const struct xenpt_tree_row *row
 
 	put_prefix(sink, row->time, row->vcpu);
 	put_indent(sink, row->depth);
-	color(sink, ACCENT);
-	out_str(out, kinds[row->kind]);
-	color(sink, PLAIN);
+	if (row->kind != XENPT_TREE_CALL) {
+		color(sink, ACCENT);
+		out_str(out, kinds[row->kind]);
+		color(sink, PLAIN);
+	}
 	put_function(sink, row->frame.cr3, row->frame.entry);
 	if (row->count > 1) {
 		out_str(out, " ×");
