@@ -146,7 +146,7 @@ struct xenpt_image_info {
 /** A function or object. @name is valid as long as its table. */
 struct xenpt_symbol {
 	uint64_t address;
-	uint64_t size; /* 0: up to the next symbol */
+	uint64_t size; /* 0: up to the next symbol, at most 64 KiB */
 	const char *name;
 	const char *image; /* name of the image; may be "" */
 };
@@ -344,7 +344,7 @@ XENPT_API void xenpt_symtab_destroy(struct xenpt_symtab *symtab);
 XENPT_API bool xenpt_symtab_find(const struct xenpt_symtab *symtab, uint64_t cr3,
 				 uint64_t address, struct xenpt_symbol *ret);
 
-/** The first symbol called @name in any address space. False: none. */
+/** The first symbol, by CR3 and address, called @name. False: none. */
 XENPT_API bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, const char *name,
 				      struct xenpt_symbol *ret);
 
