@@ -141,6 +141,7 @@ struct xenpt_image_info {
 	const char *name;     /* path in the guest or host */
 	const char *build_id; /* hex digits; "": unknown */
 	uint64_t cr3;         /* the address space that it is in, or XENPT_CR3_ANY */
+	uint64_t code_size;   /* of an open file: bytes of its code */
 };
 
 /** A function or object. @name is valid as long as its table. */
