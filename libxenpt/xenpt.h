@@ -160,6 +160,7 @@ enum xenpt_gap_reason {
 	XENPT_GAP_FAULT = 4,   /* the output could not be written */
 	XENPT_GAP_DROPPED = 5, /* the recorder could not keep up (perf: LOST) */
 	XENPT_GAP_DAMAGED = 6, /* the file is damaged here (made by the reader) */
+	XENPT_GAP_NO_PSB = 7,  /* bytes before the first PSB (made by the decoder) */
 };
 
 /** "lapped", …; "gap" for a number that is not known. Static. */
@@ -224,30 +225,41 @@ XENPT_API struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer);
 
 /** What to import; see xenpt-import(1). Strings are borrowed for the call. */
 struct xenpt_import {
-	struct xenpt_cpu cpu; /* what is not zero overrides the input */
+	struct xenpt_cpu cpu; /* bundle, recording: what is not zero overrides them */
 	const char *symfs;    /* directory to find images below, or NULL */
-	int64_t pid;          /* perf.data: whose mappings; -1: the only one */
+	int64_t pid;          /* bundle, recording: whose code; -1: the only one's */
+	uint64_t cr3;         /* the address space that code goes to, or XENPT_CR3_ANY */
 	/* Told about each thing that a user should know; may be NULL. */
 	void (*warn)(void *arg, const char *message);
+	/* Told how many bytes of the file being read are done; may be NULL. */
+	void (*progress)(void *arg, const char *path, uint64_t done, uint64_t total);
 	void *arg;
 };
 
-/** Raw PT, one file per vCPU, under the next free vCPU id. */
+#define XENPT_IMPORT_DEFAULTS                   \
+	{                                       \
+		.pid = -1, .cr3 = XENPT_CR3_ANY \
+	}
+
+/**
+ * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces. The CPU
+ * is the caller's to describe, before: xenpt_writer_cpu().
+ */
 XENPT_API struct xenpt_error *xenpt_import_pt(struct xenpt_writer *writer,
 					      const struct xenpt_import *import,
 					      uint32_t vcpu, const char *path);
 
 /**
- * Code and symbols of an ELF file. @base is the address of its lowest loaded
- * byte, or UINT64_MAX for the addresses in the file. @build_id, hex digits or
- * NULL, is checked.
+ * Code and symbols of an ELF file, as image @image, which it announces. @base
+ * is the address of the page of its lowest loaded byte, or UINT64_MAX for the
+ * addresses in the file. @build_id, hex digits or NULL, is checked.
  */
 XENPT_API struct xenpt_error *xenpt_import_elf(struct xenpt_writer *writer,
 					       const struct xenpt_import *import,
 					       uint32_t image, const char *path,
 					       uint64_t base, const char *build_id);
 
-/** Bytes [@begin, @end) of a file as code at @address. */
+/** Bytes [@begin, @end) of a file as code at @address, as image @image. */
 XENPT_API struct xenpt_error *xenpt_import_raw(struct xenpt_writer *writer,
 					       const struct xenpt_import *import,
 					       uint32_t image, const char *path,
@@ -260,15 +272,18 @@ XENPT_API struct xenpt_error *xenpt_import_map(struct xenpt_writer *writer,
 					       uint32_t image, const char *map_path,
 					       const char *data_path);
 
-/** A whole bundle: an LLDB trace.json and the files it names. */
+/**
+ * A whole bundle: an LLDB trace.json and the files it names. @ret is the CPU
+ * that was written, so that the caller can say whether it is known.
+ */
 XENPT_API struct xenpt_error *xenpt_import_lldb(struct xenpt_writer *writer,
 						const struct xenpt_import *import,
-						const char *path);
+						const char *path, struct xenpt_cpu *ret);
 
-/** A whole recording: a perf.data with Intel PT AUX data. */
+/** A whole recording: a perf.data with Intel PT AUX data. @ret: as above. */
 XENPT_API struct xenpt_error *xenpt_import_perf(struct xenpt_writer *writer,
 						const struct xenpt_import *import,
-						const char *path);
+						const char *path, struct xenpt_cpu *ret);
 
 /* ---- File -------------------------------------------------------------- */
 
@@ -430,7 +445,7 @@ enum xenpt_event_type {
 	XENPT_EVENT_BLOCK,     /* instructions ip..last ran, ended by branch */
 	XENPT_EVENT_INTERRUPT, /* ip -> to: interrupt, exception, … */
 	XENPT_EVENT_ON,        /* tracing starts at ip */
-	XENPT_EVENT_OFF,       /* tracing stops before ip, if known */
+	XENPT_EVENT_OFF,       /* tracing stops at ip, on the way to to */
 	XENPT_EVENT_CR3,       /* value: CR3; non_root */
 	XENPT_EVENT_VMCS,      /* value: VMCS base */
 	XENPT_EVENT_MODE,      /* mode has changed */
@@ -463,13 +478,12 @@ enum xenpt_branch {
 
 /** Why decoding went wrong. */
 enum xenpt_trouble {
-	XENPT_TROUBLE_NO_PSB = 1,  /* bytes before the first PSB */
-	XENPT_TROUBLE_BAD_PACKET,  /* bytes that are no packet */
-	XENPT_TROUBLE_BAD_CONTEXT, /* packet out of place: PSB without PSBEND */
-	XENPT_TROUBLE_NO_CODE,     /* no code at ip */
-	XENPT_TROUBLE_BAD_CODE,    /* no instruction at ip */
-	XENPT_TROUBLE_BAD_FLOW,    /* the code does not fit the packets */
-	XENPT_TROUBLE_ENDLESS,     /* the code loops without packets */
+	XENPT_TROUBLE_BAD_PACKET = 1, /* bytes that are no packet */
+	XENPT_TROUBLE_BAD_CONTEXT,    /* packet out of place: PSB without PSBEND */
+	XENPT_TROUBLE_NO_CODE,        /* no code at ip */
+	XENPT_TROUBLE_BAD_CODE,       /* no instruction at ip */
+	XENPT_TROUBLE_BAD_FLOW,       /* the code does not fit the packets */
+	XENPT_TROUBLE_ENDLESS,        /* the code loops without packets */
 	XENPT_TROUBLE_OTHER,
 };
 
@@ -486,7 +500,7 @@ XENPT_API const char *xenpt_branch_name(unsigned int branch);
 struct xenpt_event {
 	uint64_t ip; /* 0 with !has_ip */
 	union {
-		uint64_t to;    /* BLOCK, INTERRUPT: next IP, if has_to */
+		uint64_t to;    /* BLOCK, INTERRUPT, OFF: next IP, if has_to */
 		uint64_t value; /* others: see the type */
 	};
 	union {
@@ -495,18 +509,20 @@ struct xenpt_event {
 	};
 	uint64_t time;  /* TSC; 0: unknown */
 	uint64_t cr3;   /* address space; XENPT_CR3_ANY: unknown */
-	uint16_t insns; /* BLOCK: instructions */
+	uint32_t insns; /* BLOCK: instructions; others: 0 */
 	uint8_t type;   /* enum xenpt_event_type */
-	uint8_t branch; /* BLOCK: enum xenpt_branch */
-	uint8_t mode;   /* 16, 32, 64; 0: unknown */
-	uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	union {
+		uint8_t branch; /* BLOCK: enum xenpt_branch */
+		uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	};
+	uint8_t mode; /* 16, 32, 64; 0: unknown */
 	uint8_t has_ip : 1;
 	uint8_t has_to : 1;
 	uint8_t non_root : 1;    /* CR3: PIP.NR */
 	uint8_t transaction : 1; /* BLOCK: speculative */
 	uint8_t async : 1;       /* OFF: not by a branch of the code */
 	uint8_t resumed : 1;     /* ON: where it was switched off */
-	uint8_t reserved;
+	uint8_t status : 1;      /* CR3, VMCS, MODE, TSX, CBR: told by a PSB+ */
 };
 
 /* ---- Decoder ----------------------------------------------------------- */
@@ -602,9 +618,10 @@ struct xenpt_frame {
 /** What an event did to the stack. */
 struct xenpt_stack_change {
 	unsigned int popped; /* frames that were left */
-	unsigned int pushed; /* then: frames that were entered, 0 or 1 */
+	unsigned int pushed; /* then: frames that were entered; 2: a root, then a call */
 	bool inferred;       /* then: the outermost frame is a new, unseen caller */
-	bool lost;           /* the stack is not known any more: it was emptied */
+	bool switched; /* then: the frames are those of another thread, kept earlier */
+	bool lost;     /* the stack is not known any more: it was emptied */
 };
 
 /** The call stack of one vCPU, rebuilt from its events. */
@@ -669,7 +686,9 @@ struct xenpt_sink_options {
 	const struct xenpt_image *image;   /* ROW_INSN, ROW_BRANCH need it */
 	const struct xenpt_symtab *symtab; /* or NULL */
 	bool color;                        /* text: escape sequences */
+	size_t vcpu_count;                 /* of the file: text shows the vCPU if > 1 */
 	uint64_t period;                   /* ROW_INSN: each period-th; 0 and 1: all */
+	uint64_t period_ticks;             /* ROW_INSN: at most one in so many; 0: all */
 	uint64_t skip;                     /* rows to leave out first */
 	uint64_t last;                     /* only that many rows, the last; 0: all */
 };
