@@ -171,7 +171,8 @@ XENPT_API const char *xenpt_gap_reason_name(unsigned int reason);
 /**
  * Writes a .xpt file, chunk by chunk, also into a pipe: see xenpt-file(5).
  * What was written stays readable whenever the writer stops. All functions
- * can fail with XENPT_ERROR_OS (full disk, EPIPE); after that all others fail.
+ * can fail with XENPT_ERROR_OS (full disk; EPIPE, where the program ignores
+ * SIGPIPE); after that all others fail.
  */
 struct xenpt_writer;
 
