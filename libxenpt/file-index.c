@@ -10,6 +10,7 @@
 #include "scan.h"
 
 #define DAMAGES_MAX 1024
+#define BAD_PAYLOAD "bad checksum of a chunk's data"
 
 /* The chunk that is being indexed. */
 struct source {
@@ -43,7 +44,7 @@ struct xenpt_error *xenpt_index_payload(const struct xenpt_file *file, uint64_t 
 			return xenpt_error_os(errno, "%s: cannot read", file->path);
 		*why_ret = "chunk is cut";
 	} else if (xenpt_crc32c(0, buf, header->size) != header->payload_crc) {
-		*why_ret = "bad checksum of a chunk's data";
+		*why_ret = BAD_PAYLOAD;
 	}
 	return NULL;
 }
@@ -274,16 +275,42 @@ static struct xenpt_error *index_image(const struct source *source)
 	return NULL;
 }
 
+/* Code and symbols are checked now, so that the list of damage is whole. */
+static struct xenpt_error *check_payload(const struct source *source, bool *good_ret)
+{
+	const struct section_header *header = source->header;
+	uint64_t position = source->position + sizeof(*header), left = header->size;
+	uint32_t crc = 0;
+	char buf[16384];
+
+	while (left) {
+		size_t size = left < sizeof(buf) ? left : sizeof(buf);
+
+		if (!xenpt_pread(source->file->fd, buf, size, position))
+			return xenpt_error_os(errno, "%s: cannot read",
+					      source->file->path);
+		crc = xenpt_crc32c(crc, buf, size);
+		position += size;
+		left -= size;
+	}
+	*good_ret = crc == header->payload_crc;
+	return *good_ret ? NULL : reject(source, BAD_PAYLOAD);
+}
+
 static struct xenpt_error *index_code(const struct source *source)
 {
 	const struct section_header *header = source->header;
+	struct xenpt_file *file = source->file;
 	struct xenpt_chunk *chunk;
+	uint32_t slot;
+	bool good;
 
-	if (!header->data_size)
+	XENPT_TRY(check_payload(source, &good));
+	if (!good || !header->data_size)
 		return NULL;
 	if (header->place > UINT64_MAX - (header->data_size - 1))
 		return reject(source, "code past the last address");
-	chunk = array_add(&source->file->code);
+	chunk = array_add(&file->code);
 	if (!chunk)
 		return xenpt_error_no_memory();
 	*chunk = (struct xenpt_chunk){
@@ -294,14 +321,22 @@ static struct xenpt_error *index_code(const struct source *source)
 		.image = header->owner,
 		.type = XENPT_SECTION_CODE,
 	};
-	source->file->info.code_size += header->data_size;
+	file->info.code_size += header->data_size;
+	slot = header->owner < XENPT_IMAGES_MAX ? file->image_slots[header->owner] : 0;
+	if (slot)
+		file->images.data[slot - 1].code_size += header->data_size;
 	return NULL;
 }
 
 static struct xenpt_error *index_symbols(const struct source *source)
 {
-	struct xenpt_chunk *chunk = array_add(&source->file->symbols);
+	struct xenpt_chunk *chunk;
+	bool good;
 
+	XENPT_TRY(check_payload(source, &good));
+	if (!good)
+		return NULL;
+	chunk = array_add(&source->file->symbols);
 	if (!chunk)
 		return xenpt_error_no_memory();
 	*chunk = (struct xenpt_chunk){

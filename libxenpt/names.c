@@ -90,7 +90,6 @@ const char *xenpt_branch_name(unsigned int branch)
 const char *xenpt_trouble_name(unsigned int trouble)
 {
 	static const char *const names[] = {
-		[XENPT_TROUBLE_NO_PSB] = "no PSB",
 		[XENPT_TROUBLE_BAD_PACKET] = "bad packet",
 		[XENPT_TROUBLE_BAD_CONTEXT] = "packet out of place",
 		[XENPT_TROUBLE_NO_CODE] = "no code",
@@ -107,9 +106,10 @@ const char *xenpt_trouble_name(unsigned int trouble)
 const char *xenpt_gap_reason_name(unsigned int reason)
 {
 	static const char *const names[] = {
-		[XENPT_GAP_SEAM] = "seam",       [XENPT_GAP_LAPPED] = "lapped",
-		[XENPT_GAP_STOPPED] = "stopped", [XENPT_GAP_FAULT] = "output fault",
-		[XENPT_GAP_DROPPED] = "dropped", [XENPT_GAP_DAMAGED] = "damaged file",
+		[XENPT_GAP_SEAM] = "seam",         [XENPT_GAP_LAPPED] = "lapped",
+		[XENPT_GAP_STOPPED] = "stopped",   [XENPT_GAP_FAULT] = "output fault",
+		[XENPT_GAP_DROPPED] = "dropped",   [XENPT_GAP_DAMAGED] = "damaged file",
+		[XENPT_GAP_NO_PSB] = "no PSB yet",
 	};
 	const char *name = NAME(names, reason);
 

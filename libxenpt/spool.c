@@ -90,7 +90,7 @@ struct xenpt_error *xenpt_spool_open(const char *path, int *fd_ret, uint64_t *si
 					  "%s: is a device, not a file", path);
 	/* A standard input that was read from begins where it now stands. */
 	if (!S_ISREG(st.st_mode) || (is_stdin && lseek(fd, 0, SEEK_CUR) != 0)) {
-		int spooled;
+		int spooled = -1;
 
 		XENPT_TRY(spool(fd, path, &spooled));
 		close(fd);

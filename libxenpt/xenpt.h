@@ -141,12 +141,13 @@ struct xenpt_image_info {
 	const char *name;     /* path in the guest or host */
 	const char *build_id; /* hex digits; "": unknown */
 	uint64_t cr3;         /* the address space that it is in, or XENPT_CR3_ANY */
+	uint64_t code_size;   /* of an open file: bytes of its code */
 };
 
 /** A function or object. @name is valid as long as its table. */
 struct xenpt_symbol {
 	uint64_t address;
-	uint64_t size; /* 0: up to the next symbol */
+	uint64_t size; /* 0: up to the next symbol, at most 64 KiB */
 	const char *name;
 	const char *image; /* name of the image; may be "" */
 };
@@ -159,6 +160,7 @@ enum xenpt_gap_reason {
 	XENPT_GAP_FAULT = 4,   /* the output could not be written */
 	XENPT_GAP_DROPPED = 5, /* the recorder could not keep up (perf: LOST) */
 	XENPT_GAP_DAMAGED = 6, /* the file is damaged here (made by the reader) */
+	XENPT_GAP_NO_PSB = 7,  /* bytes before the first PSB (made by the decoder) */
 };
 
 /** "lapped", …; "gap" for a number that is not known. Static. */
@@ -169,7 +171,8 @@ XENPT_API const char *xenpt_gap_reason_name(unsigned int reason);
 /**
  * Writes a .xpt file, chunk by chunk, also into a pipe: see xenpt-file(5).
  * What was written stays readable whenever the writer stops. All functions
- * can fail with XENPT_ERROR_OS (full disk, EPIPE); after that all others fail.
+ * can fail with XENPT_ERROR_OS (full disk; EPIPE, where the program ignores
+ * SIGPIPE); after that all others fail.
  */
 struct xenpt_writer;
 
@@ -358,7 +361,7 @@ XENPT_API void xenpt_symtab_destroy(struct xenpt_symtab *symtab);
 XENPT_API bool xenpt_symtab_find(const struct xenpt_symtab *symtab, uint64_t cr3,
 				 uint64_t address, struct xenpt_symbol *ret);
 
-/** The first symbol called @name in any address space. False: none. */
+/** The first symbol, by CR3 and address, called @name. False: none. */
 XENPT_API bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, const char *name,
 				      struct xenpt_symbol *ret);
 
@@ -443,7 +446,7 @@ enum xenpt_event_type {
 	XENPT_EVENT_BLOCK,     /* instructions ip..last ran, ended by branch */
 	XENPT_EVENT_INTERRUPT, /* ip -> to: interrupt, exception, … */
 	XENPT_EVENT_ON,        /* tracing starts at ip */
-	XENPT_EVENT_OFF,       /* tracing stops before ip, if known */
+	XENPT_EVENT_OFF,       /* tracing stops at ip, on the way to to */
 	XENPT_EVENT_CR3,       /* value: CR3; non_root */
 	XENPT_EVENT_VMCS,      /* value: VMCS base */
 	XENPT_EVENT_MODE,      /* mode has changed */
@@ -476,13 +479,12 @@ enum xenpt_branch {
 
 /** Why decoding went wrong. */
 enum xenpt_trouble {
-	XENPT_TROUBLE_NO_PSB = 1,  /* bytes before the first PSB */
-	XENPT_TROUBLE_BAD_PACKET,  /* bytes that are no packet */
-	XENPT_TROUBLE_BAD_CONTEXT, /* packet out of place: PSB without PSBEND */
-	XENPT_TROUBLE_NO_CODE,     /* no code at ip */
-	XENPT_TROUBLE_BAD_CODE,    /* no instruction at ip */
-	XENPT_TROUBLE_BAD_FLOW,    /* the code does not fit the packets */
-	XENPT_TROUBLE_ENDLESS,     /* the code loops without packets */
+	XENPT_TROUBLE_BAD_PACKET = 1, /* bytes that are no packet */
+	XENPT_TROUBLE_BAD_CONTEXT,    /* packet out of place: PSB without PSBEND */
+	XENPT_TROUBLE_NO_CODE,        /* no code at ip */
+	XENPT_TROUBLE_BAD_CODE,       /* no instruction at ip */
+	XENPT_TROUBLE_BAD_FLOW,       /* the code does not fit the packets */
+	XENPT_TROUBLE_ENDLESS,        /* the code loops without packets */
 	XENPT_TROUBLE_OTHER,
 };
 
@@ -499,7 +501,7 @@ XENPT_API const char *xenpt_branch_name(unsigned int branch);
 struct xenpt_event {
 	uint64_t ip; /* 0 with !has_ip */
 	union {
-		uint64_t to;    /* BLOCK, INTERRUPT: next IP, if has_to */
+		uint64_t to;    /* BLOCK, INTERRUPT, OFF: next IP, if has_to */
 		uint64_t value; /* others: see the type */
 	};
 	union {
@@ -508,18 +510,20 @@ struct xenpt_event {
 	};
 	uint64_t time;  /* TSC; 0: unknown */
 	uint64_t cr3;   /* address space; XENPT_CR3_ANY: unknown */
-	uint16_t insns; /* BLOCK: instructions */
+	uint32_t insns; /* BLOCK: instructions; others: 0 */
 	uint8_t type;   /* enum xenpt_event_type */
-	uint8_t branch; /* BLOCK: enum xenpt_branch */
-	uint8_t mode;   /* 16, 32, 64; 0: unknown */
-	uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	union {
+		uint8_t branch; /* BLOCK: enum xenpt_branch */
+		uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+	};
+	uint8_t mode; /* 16, 32, 64; 0: unknown */
 	uint8_t has_ip : 1;
 	uint8_t has_to : 1;
 	uint8_t non_root : 1;    /* CR3: PIP.NR */
 	uint8_t transaction : 1; /* BLOCK: speculative */
 	uint8_t async : 1;       /* OFF: not by a branch of the code */
 	uint8_t resumed : 1;     /* ON: where it was switched off */
-	uint8_t reserved;
+	uint8_t status : 1;      /* CR3, VMCS, MODE, TSX, CBR: told by a PSB+ */
 };
 
 /* ---- Decoder ----------------------------------------------------------- */
@@ -615,9 +619,10 @@ struct xenpt_frame {
 /** What an event did to the stack. */
 struct xenpt_stack_change {
 	unsigned int popped; /* frames that were left */
-	unsigned int pushed; /* then: frames that were entered, 0 or 1 */
+	unsigned int pushed; /* then: frames that were entered; 2: a root, then a call */
 	bool inferred;       /* then: the outermost frame is a new, unseen caller */
-	bool lost;           /* the stack is not known any more: it was emptied */
+	bool switched; /* then: the frames are those of another thread, kept earlier */
+	bool lost;     /* the stack is not known any more: it was emptied */
 };
 
 /** The call stack of one vCPU, rebuilt from its events. */
@@ -682,7 +687,9 @@ struct xenpt_sink_options {
 	const struct xenpt_image *image;   /* ROW_INSN, ROW_BRANCH need it */
 	const struct xenpt_symtab *symtab; /* or NULL */
 	bool color;                        /* text: escape sequences */
+	size_t vcpu_count;                 /* of the file: text shows the vCPU if > 1 */
 	uint64_t period;                   /* ROW_INSN: each period-th; 0 and 1: all */
+	uint64_t period_ticks;             /* ROW_INSN: at most one in so many; 0: all */
 	uint64_t skip;                     /* rows to leave out first */
 	uint64_t last;                     /* only that many rows, the last; 0: all */
 };

@@ -347,7 +347,7 @@ struct xenpt_error *import_images_write(struct import_images *images,
 		.writer = writer,
 		.import = import,
 	};
-	size_t count;
+	size_t count = 0;
 
 	XENPT_TRY(images_number(images, &count));
 	writing.images = calloc(count + 1, sizeof(*writing.images));

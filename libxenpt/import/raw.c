@@ -110,7 +110,7 @@ static struct xenpt_error *map_lines(struct xenpt_writer *writer,
 	struct range pending = {}, range;
 	struct xenpt_error *err;
 	char line[512];
-	bool found;
+	bool found = false;
 
 	for (uint64_t number = 1; fgets(line, sizeof(line), map); number++) {
 		if (!strchr(line, '\n') && strlen(line) == sizeof(line) - 1)

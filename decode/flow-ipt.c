@@ -1,0 +1,701 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The flow engine on libipt's block decoder. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "flow.h"
+#include "insn.h"
+#include "libxenpt/cleanup.h"
+#include "libxenpt/image.h"
+#include "packet.h"
+
+/*
+ * A program that branches without packets (direct jumps) and never comes to a
+ * packet loops for ever; so many blocks at one place in the trace are no program.
+ */
+#define ENDLESS_BLOCKS (1 << 16)
+
+/* Events held back until a block's way on is known; past that it stays unknown. */
+#define PENDING_MAX 8
+
+/* ---- code ---- */
+
+struct flow_code {
+	struct pt_image *sections;
+	const struct xenpt_image *image;
+};
+
+static void code_destroy(struct flow_code *code)
+{
+	if (!code)
+		return;
+	pt_image_free(code->sections);
+	free(code);
+}
+
+XENPT_DEFINE_CLEANUP(struct flow_code, flow_code, code_destroy)
+
+/*
+ * Sections are backed by a file: libipt's block cache hangs on such sections, and
+ * with a callback for memory decoding takes three to five times as long. Each
+ * thread has sections of its own, for their locks are taken at every block.
+ */
+static struct xenpt_error *code_create(const struct xenpt_image *image,
+				       struct flow_code **ret)
+{
+	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
+	const struct image_section *sections;
+	char path[64];
+	size_t count;
+
+	if (!code)
+		return xenpt_error_no_memory();
+	code->image = image;
+	code->sections = pt_image_alloc("xenpt");
+	if (!code->sections)
+		return xenpt_error_no_memory();
+
+	sections = xenpt_image_sections(image, &count);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
+	for (size_t i = 0; i < count; i++) {
+		const struct image_section *section = &sections[i];
+		struct pt_asid asid;
+		int status;
+
+		pt_asid_init(&asid);
+		asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
+		status = pt_image_add_file(code->sections, path, section->offset,
+					   section->size, &asid, section->address);
+		if (status < 0)
+			return xenpt_error_create(
+				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",
+				section->address, pt_errstr(pt_errcode(status)));
+	}
+	*ret = no_cleanup_ptr(code);
+	return NULL;
+}
+
+/* ---- flow ---- */
+
+struct flow {
+	const struct flow_code *code;
+	struct pt_block_decoder *decoder;
+	struct flow_span span;
+
+	int status;  /* of the last call into libipt */
+	bool synced; /* else: look for the next PSB, from resume on */
+	uint64_t resume;
+	uint64_t sync; /* offset of the PSB that decoding is in sync from */
+	bool first;    /* nothing but the span's first PSB+ was seen yet */
+	struct flow_state now;
+
+	struct xenpt_event trouble; /* not yet out, for what it skips is not known */
+	bool troubled;
+
+	/* The last block, whose way on is not known yet, and what came after. */
+	struct xenpt_event pending[PENDING_MAX];
+	size_t pendings;
+
+	uint64_t progress; /* the offset when blocks was 0 */
+	unsigned int blocks;
+};
+
+static void flow_destroy(struct flow *flow)
+{
+	if (!flow)
+		return;
+	pt_blk_free_decoder(flow->decoder);
+	free(flow);
+}
+
+XENPT_DEFINE_CLEANUP(struct flow, flow, flow_destroy)
+
+static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
+				       struct flow_code *code,
+				       const struct flow_span *span, struct flow **ret)
+{
+	_cleanup_(flow_cleanup) struct flow *flow = calloc(1, sizeof(*flow));
+	struct pt_config config;
+
+	if (!flow)
+		return xenpt_error_no_memory();
+	flow->code = code;
+	flow->span = *span;
+	flow->first = true;
+	flow->now.cr3 = XENPT_CR3_ANY;
+
+	cpu_config(cpu, &config);
+	config.begin = (uint8_t *)span->data;
+	config.end = config.begin + span->size + span->ahead;
+	config.flags.variant.block.end_on_call = 1;
+	config.flags.variant.block.end_on_jump = 1;
+	config.flags.variant.block.enable_tick_events = 1;
+	flow->decoder = pt_blk_alloc_decoder(&config);
+	if (!flow->decoder)
+		return xenpt_error_no_memory();
+	if (pt_blk_set_image(flow->decoder, code->sections) < 0)
+		return xenpt_error_create(XENPT_ERROR_INVALID,
+					  "libipt refuses the image");
+	*ret = no_cleanup_ptr(flow);
+	return NULL;
+}
+
+/* Where the events go in this call. */
+struct out {
+	struct xenpt_event *events;
+	size_t count;
+	struct xenpt_event *block; /* the last one, if a block without its way on */
+};
+
+static struct xenpt_event *emit(struct flow *flow, struct out *out, unsigned int type)
+{
+	struct xenpt_event *event = &out->events[out->count++];
+
+	*event = (struct xenpt_event){
+		.type = type,
+		.time = flow->now.time,
+		.cr3 = flow->now.cr3,
+		.mode = flow->now.mode,
+	};
+	return event;
+}
+
+/* The last block went on at @ip. */
+static void went_to(struct out *out, uint64_t ip)
+{
+	if (!out->block)
+		return;
+	if (out->block->branch != XENPT_BRANCH_NONE) {
+		out->block->to = ip;
+		out->block->has_to = 1;
+	}
+	out->block = NULL;
+}
+
+static uint64_t offset_now(const struct flow *flow)
+{
+	uint64_t offset;
+
+	if (pt_blk_get_offset(flow->decoder, &offset) < 0)
+		return flow->sync;
+	return offset;
+}
+
+static unsigned int trouble_of(int status)
+{
+	switch (pt_errcode(status)) {
+	case pte_bad_opc:
+	case pte_bad_packet:
+		return XENPT_TROUBLE_BAD_PACKET;
+	case pte_bad_context:
+		return XENPT_TROUBLE_BAD_CONTEXT;
+	case pte_nomap:
+		return XENPT_TROUBLE_NO_CODE;
+	case pte_bad_insn:
+		return XENPT_TROUBLE_BAD_CODE;
+	case pte_bad_query:
+	case pte_noip:
+	case pte_ip_suppressed:
+	case pte_retstack_empty:
+	case pte_bad_retcomp:
+	case pte_bad_status_update:
+	case pte_no_enable:
+	case pte_event_ignored:
+		return XENPT_TROUBLE_BAD_FLOW;
+	default:
+		return XENPT_TROUBLE_OTHER;
+	}
+}
+
+/*
+ * Note what went wrong, and at which offset: the event goes out when the next PSB
+ * is found, for it says how much was skipped.
+ */
+static void lose_sync(struct flow *flow, unsigned int trouble, uint64_t offset,
+		      const uint64_t *ip)
+{
+	flow->synced = false;
+	flow->first = false;
+	if (flow->resume < offset)
+		flow->resume = offset;
+	flow->troubled = true;
+	flow->trouble = (struct xenpt_event){
+		.type = XENPT_EVENT_ERROR,
+		.time = flow->now.time,
+		.cr3 = flow->now.cr3,
+		.mode = flow->now.mode,
+		.reason = trouble,
+		.offset = offset,
+		.ip = ip ? *ip : 0,
+		.has_ip = ip != NULL,
+	};
+}
+
+/* Decoding goes on at @offset of the span: say what was skipped. */
+static void end_trouble(struct flow *flow, struct out *out, uint64_t offset)
+{
+	struct xenpt_event *event;
+
+	if (!flow->troubled)
+		return;
+	flow->troubled = false;
+	event = &out->events[out->count++];
+	*event = flow->trouble;
+	event->value = offset > event->offset ? offset - event->offset : 0;
+	event->offset += flow->span.offset;
+	out->block = NULL;
+}
+
+/* Go on at the next PSB. False: there is none in the span. */
+static bool sync_forward(struct flow *flow, struct out *out)
+{
+	const struct flow_span *span = &flow->span;
+	const uint8_t *psb = NULL;
+
+	if (flow->resume < span->size)
+		psb = psb_find(span->data + flow->resume, span->size - flow->resume);
+	if (!psb) {
+		end_trouble(flow, out, span->size);
+		return false;
+	}
+	flow->sync = psb - span->data;
+	flow->resume = flow->sync + 1;
+	flow->progress = flow->sync;
+	flow->blocks = 0;
+	end_trouble(flow, out, flow->sync);
+
+	flow->status = pt_blk_sync_set(flow->decoder, flow->sync);
+	if (flow->status == -pte_eos)
+		return false; /* the trace ends within this PSB+ */
+	flow->synced = flow->status >= 0;
+	if (!flow->synced)
+		lose_sync(flow, trouble_of(flow->status), flow->sync, NULL);
+	return true;
+}
+
+/* ---- libipt's events ---- */
+
+static uint8_t mode_bits(enum pt_exec_mode mode)
+{
+	switch (mode) {
+	case ptem_16bit:
+		return 16;
+	case ptem_32bit:
+		return 32;
+	case ptem_64bit:
+		return 64;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * A PSB+ repeats the state: nothing to tell, except at the start of the span,
+ * where who puts the spans together knows whether it is news.
+ */
+static bool is_news(const struct flow *flow, const struct pt_event *ev, bool changed)
+{
+	return !ev->status_update || flow->first || changed;
+}
+
+static void set_ip(struct xenpt_event *event, const struct pt_event *ev, uint64_t ip)
+{
+	if (ev->ip_suppressed)
+		return;
+	event->ip = ip;
+	event->has_ip = 1;
+}
+
+static void paging(struct flow *flow, struct out *out, const struct pt_event *ev,
+		   const uint64_t *ip)
+{
+	bool changed = flow->now.cr3 != ev->variant.paging.cr3;
+	struct xenpt_event *event;
+
+	flow->now.cr3 = ev->variant.paging.cr3;
+	if (!is_news(flow, ev, changed))
+		return;
+	event = emit(flow, out, XENPT_EVENT_CR3);
+	event->value = ev->variant.paging.cr3;
+	event->non_root = ev->variant.paging.non_root;
+	if (ip)
+		set_ip(event, ev, *ip);
+}
+
+static void vmcs(struct flow *flow, struct out *out, const struct pt_event *ev,
+		 const uint64_t *ip)
+{
+	bool changed = flow->now.vmcs != ev->variant.vmcs.base;
+	struct xenpt_event *event;
+
+	flow->now.vmcs = ev->variant.vmcs.base;
+	if (!is_news(flow, ev, changed))
+		return;
+	event = emit(flow, out, XENPT_EVENT_VMCS);
+	event->value = ev->variant.vmcs.base;
+	if (ip)
+		set_ip(event, ev, *ip);
+}
+
+/* Events that change the state in which instructions run. */
+static bool state_event(struct flow *flow, struct out *out, const struct pt_event *ev)
+{
+	struct xenpt_event *event;
+	bool changed;
+
+	switch (ev->type) {
+	case ptev_paging:
+		paging(flow, out, ev, NULL);
+		return true;
+	case ptev_async_paging:
+		paging(flow, out, ev, &ev->variant.async_paging.ip);
+		return true;
+	case ptev_vmcs:
+		vmcs(flow, out, ev, NULL);
+		return true;
+	case ptev_async_vmcs:
+		vmcs(flow, out, ev, &ev->variant.async_vmcs.ip);
+		return true;
+	case ptev_exec_mode:
+		changed = flow->now.mode != mode_bits(ev->variant.exec_mode.mode);
+		flow->now.mode = mode_bits(ev->variant.exec_mode.mode);
+		if (!is_news(flow, ev, changed))
+			return true;
+		event = emit(flow, out, XENPT_EVENT_MODE);
+		set_ip(event, ev, ev->variant.exec_mode.ip);
+		return true;
+	case ptev_tsx: {
+		uint8_t tsx = ev->variant.tsx.speculative | ev->variant.tsx.aborted << 1;
+
+		changed = flow->now.tsx != tsx;
+		flow->now.tsx = tsx;
+		if (!is_news(flow, ev, changed))
+			return true;
+		event = emit(flow, out, XENPT_EVENT_TSX);
+		event->value = tsx;
+		set_ip(event, ev, ev->variant.tsx.ip);
+		return true;
+	}
+	case ptev_cbr:
+		changed = flow->now.cbr != ev->variant.cbr.ratio;
+		flow->now.cbr = ev->variant.cbr.ratio;
+		if (!is_news(flow, ev, changed))
+			return true;
+		event = emit(flow, out, XENPT_EVENT_CBR);
+		event->value = ev->variant.cbr.ratio;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Events that change where instructions run, or whether they are seen. */
+static bool flow_event(struct flow *flow, struct out *out, const struct pt_event *ev)
+{
+	struct xenpt_event *event;
+
+	switch (ev->type) {
+	case ptev_enabled:
+		if (ev->status_update)
+			return true; /* newer libipt: where the PSB+ was written */
+		event = emit(flow, out, XENPT_EVENT_ON);
+		set_ip(event, ev, ev->variant.enabled.ip);
+		event->resumed = ev->variant.enabled.resumed;
+		return true;
+	case ptev_disabled:
+		if (!ev->ip_suppressed)
+			went_to(out, ev->variant.disabled.ip);
+		out->block = NULL;
+		event = emit(flow, out, XENPT_EVENT_OFF);
+		event->to = ev->variant.disabled.ip;
+		event->has_to = !ev->ip_suppressed;
+		return true;
+	case ptev_async_disabled:
+		went_to(out, ev->variant.async_disabled.at);
+		event = emit(flow, out, XENPT_EVENT_OFF);
+		event->ip = ev->variant.async_disabled.at;
+		event->has_ip = 1;
+		event->async = 1;
+		event->to = ev->variant.async_disabled.ip;
+		event->has_to = !ev->ip_suppressed;
+		return true;
+	case ptev_async_branch:
+		went_to(out, ev->variant.async_branch.from);
+		event = emit(flow, out, XENPT_EVENT_INTERRUPT);
+		event->ip = ev->variant.async_branch.from;
+		event->has_ip = 1;
+		event->to = ev->variant.async_branch.to;
+		event->has_to = !ev->ip_suppressed;
+		return true;
+	case ptev_overflow:
+		out->block = NULL;
+		event = emit(flow, out, XENPT_EVENT_OVERFLOW);
+		set_ip(event, ev, ev->variant.overflow.ip);
+		return true;
+	case ptev_stop:
+		out->block = NULL;
+		emit(flow, out, XENPT_EVENT_STOP);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Events that the program or the power management logged. */
+static void log_event(struct flow *flow, struct out *out, const struct pt_event *ev)
+{
+	struct xenpt_event *event;
+
+	switch (ev->type) {
+	case ptev_ptwrite:
+		event = emit(flow, out, XENPT_EVENT_PTWRITE);
+		event->value = ev->variant.ptwrite.payload;
+		set_ip(event, ev, ev->variant.ptwrite.ip);
+		break;
+	case ptev_exstop:
+		event = emit(flow, out, XENPT_EVENT_EXSTOP);
+		set_ip(event, ev, ev->variant.exstop.ip);
+		break;
+	case ptev_mwait:
+		event = emit(flow, out, XENPT_EVENT_MWAIT);
+		event->value = ev->variant.mwait.hints | (uint64_t)ev->variant.mwait.ext
+								 << 32;
+		set_ip(event, ev, ev->variant.mwait.ip);
+		break;
+	case ptev_pwre:
+		event = emit(flow, out, XENPT_EVENT_PWRE);
+		event->value = ev->variant.pwre.state | ev->variant.pwre.sub_state << 8 |
+			       ev->variant.pwre.hw << 16;
+		break;
+	case ptev_pwrx:
+		event = emit(flow, out, XENPT_EVENT_PWRX);
+		event->value = ev->variant.pwrx.last | ev->variant.pwrx.deepest << 8 |
+			       ev->variant.pwrx.interrupt << 16 |
+			       ev->variant.pwrx.store << 17 |
+			       ev->variant.pwrx.autonomous << 18;
+		break;
+	default:
+		/* Ticks have told the time; MNT is undocumented. */
+		break;
+	}
+}
+
+/* The IP at which the first status of a PSB+ takes effect: where the PSB was. */
+static const uint64_t *status_ip(const struct pt_event *ev)
+{
+	if (ev->ip_suppressed)
+		return NULL;
+	switch (ev->type) {
+	case ptev_enabled:
+		return &ev->variant.enabled.ip;
+	case ptev_exec_mode:
+		return &ev->variant.exec_mode.ip;
+	case ptev_tsx:
+		return &ev->variant.tsx.ip;
+	case ptev_async_paging:
+		return &ev->variant.async_paging.ip;
+	case ptev_async_vmcs:
+		return &ev->variant.async_vmcs.ip;
+	default:
+		return NULL;
+	}
+}
+
+/* Take one event. False: it belongs to the next span. */
+static bool take_event(struct flow *flow, struct out *out)
+{
+	size_t before = out->count;
+	struct pt_event ev;
+
+	flow->status = pt_blk_event(flow->decoder, &ev, sizeof(ev));
+	if (flow->status < 0)
+		return true;
+	if (ev.status_update && offset_now(flow) > flow->span.size) {
+		const uint64_t *ip = status_ip(&ev);
+
+		if (ip)
+			went_to(out, *ip);
+		return false;
+	}
+	if (!ev.status_update)
+		flow->first = false;
+	if (ev.has_tsc)
+		flow->now.time = ev.tsc;
+	if (!state_event(flow, out, &ev) && !flow_event(flow, out, &ev))
+		log_event(flow, out, &ev);
+	if (out->count > before) {
+		struct xenpt_event *event = &out->events[out->count - 1];
+
+		event->status = ev.status_update;
+		event->offset = flow->span.offset + offset_now(flow);
+	}
+	return true;
+}
+
+/* ---- blocks ---- */
+
+/*
+ * What the last instruction is: libipt calls all call-like far transfers one name,
+ * and leaves the class out where its cache does not hold it.
+ */
+static uint8_t last_branch(const struct flow *flow, const struct pt_block *block)
+{
+	uint8_t insn[INSN_SIZE_MAX];
+	size_t size;
+
+	size = xenpt_image_read(flow->code->image, flow->now.cr3, block->end_ip, insn,
+				sizeof(insn));
+	return insn_branch(insn, size, mode_bits(block->mode));
+}
+
+static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
+{
+	switch (block->iclass) {
+	case ptic_call:
+		return XENPT_BRANCH_CALL;
+	case ptic_return:
+		return XENPT_BRANCH_RETURN;
+	case ptic_jump:
+		return XENPT_BRANCH_JUMP;
+	case ptic_cond_jump:
+		return XENPT_BRANCH_COND;
+	case ptic_error:
+	case ptic_far_call:
+		return last_branch(flow, block);
+	case ptic_far_return:
+		return XENPT_BRANCH_FAR_RETURN;
+	case ptic_far_jump:
+		return XENPT_BRANCH_FAR_JUMP;
+	default:
+		return XENPT_BRANCH_NONE;
+	}
+}
+
+/*
+ * libipt may end a block where its cache happens to end one. Such blocks are put
+ * together: the events shall not depend on what was decoded before.
+ */
+static bool continues(const struct out *out, const struct pt_block *block)
+{
+	const struct xenpt_event *last = out->block;
+
+	return last && last == &out->events[out->count - 1] &&
+	       last->branch == XENPT_BRANCH_NONE && block->ip > last->last &&
+	       block->ip - last->last <= INSN_SIZE_MAX &&
+	       last->transaction == block->speculative;
+}
+
+static void take_block(struct flow *flow, struct out *out)
+{
+	struct pt_block block;
+	struct xenpt_event *event;
+
+	block.ninsn = 0;
+	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
+	flow->first = false;
+	if (!block.ninsn) {
+		if (flow->status >= 0 || flow->status == -pte_eos)
+			return;
+		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
+			went_to(out, block.ip);
+		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
+		return;
+	}
+	if (continues(out, &block)) {
+		event = out->block;
+	} else {
+		went_to(out, block.ip);
+		event = &out->events[out->count++];
+		*event = (struct xenpt_event){
+			.type = XENPT_EVENT_BLOCK,
+			.ip = block.ip,
+			.has_ip = 1,
+			.time = flow->now.time,
+			.cr3 = flow->now.cr3,
+			/* libipt's is that of whoever put the block into its cache. */
+			.mode = flow->now.mode ? flow->now.mode : mode_bits(block.mode),
+			.transaction = block.speculative,
+		};
+		out->block = event;
+	}
+	event->last = block.end_ip;
+	event->insns += block.ninsn;
+	event->branch = branch_of(flow, &block);
+
+	if (++flow->blocks == ENDLESS_BLOCKS) {
+		uint64_t offset = offset_now(flow);
+
+		flow->blocks = 0;
+		if (offset == flow->progress)
+			lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block.end_ip);
+		flow->progress = offset;
+	}
+}
+
+/* One step. False: the span is done. */
+static bool step(struct flow *flow, struct out *out)
+{
+	if (!flow->synced)
+		return sync_forward(flow, out);
+	if (flow->status & pts_event_pending) {
+		if (!take_event(flow, out))
+			return false;
+	} else {
+		take_block(flow, out);
+	}
+	if (!flow->synced || flow->status >= 0)
+		return true;
+	if (flow->status == -pte_eos)
+		return false;
+	lose_sync(flow, trouble_of(flow->status), offset_now(flow), NULL);
+	return true;
+}
+
+/*
+ * A block is complete once it is known where it went on; so the last one waits
+ * for the next call.
+ */
+static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
+		      size_t *count_ret)
+{
+	struct out out = { .events = events };
+	bool more = true;
+
+	if (flow->pendings) {
+		memcpy(events, flow->pending, flow->pendings * sizeof(*events));
+		out.count = flow->pendings;
+		out.block = events;
+		flow->pendings = 0;
+	}
+	/* A step writes two events at most: a trouble and what comes after. */
+	while (more && out.count + 2 <= max)
+		more = step(flow, &out);
+
+	if (more && out.block) {
+		size_t held = &events[out.count] - out.block;
+
+		if (held <= PENDING_MAX && held < out.count) {
+			memcpy(flow->pending, out.block, held * sizeof(*events));
+			flow->pendings = held;
+			out.count -= held;
+		}
+	}
+	*count_ret = out.count;
+	return more;
+}
+
+static const struct flow_state *flow_state(const struct flow *flow)
+{
+	return &flow->now;
+}
+
+const struct flow_ops flow_ipt = {
+	.name = "libipt",
+	.code_create = code_create,
+	.code_destroy = code_destroy,
+	.create = flow_create,
+	.destroy = flow_destroy,
+	.next = flow_next,
+	.state = flow_state,
+};

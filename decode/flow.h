@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The flow-engine interface: from a span of trace to events.
+ *
+ * An engine decodes spans one at a time and independently of each other, so that
+ * many can be decoded at once. A span starts at a PSB, which tells a decoder
+ * all it must know. Where the trace goes on, the PSB+ that starts the next span
+ * is there too: the flow runs up to the instruction at which that PSB+ was
+ * written, and the next span's flow starts with this instruction.
+ *
+ *	data              size               ahead
+ *	| PSB+ | ... | PSB+ | ... | PSB+ |
+ *	`------ this span -------' `----' the next span's first
+ */
+#ifndef DECODE_FLOW_H
+#define DECODE_FLOW_H
+
+#include "libxenpt/xenpt.h"
+
+struct flow_span {
+	const uint8_t *data;
+	size_t size;     /* bytes to decode */
+	size_t ahead;    /* bytes of the next span's PSB+ after them, or 0 */
+	uint64_t offset; /* of data in the vCPU's trace */
+};
+
+/* What the vCPU is known to be in. */
+struct flow_state {
+	uint64_t time;
+	uint64_t cr3; /* XENPT_CR3_ANY: unknown */
+	uint64_t vmcs;
+	uint16_t cbr;
+	uint8_t mode;
+	uint8_t tsx;
+};
+
+/* The code, as the engine wants it; used by one thread. */
+struct flow_code;
+
+/* One span being decoded. */
+struct flow;
+
+struct flow_ops {
+	const char *name;
+
+	struct xenpt_error *(*code_create)(const struct xenpt_image *image,
+					   struct flow_code **ret);
+	void (*code_destroy)(struct flow_code *code);
+
+	/* @code and the span's data must outlive the flow. */
+	struct xenpt_error *(*create)(const struct xenpt_cpu *cpu, struct flow_code *code,
+				      const struct flow_span *span, struct flow **ret);
+	void (*destroy)(struct flow *flow);
+
+	/*
+	 * Write up to @max (at least FLOW_EVENTS_MIN) events; *@count_ret less than
+	 * that is no end. False: the span is done, after the events written.
+	 * State that a PSB+ tells has the status bit; a span starts with all
+	 * of its PSB+, news or not.
+	 */
+	bool (*next)(struct flow *flow, struct xenpt_event *events, size_t max,
+		     size_t *count_ret);
+
+	/* Where the events so far have led to. */
+	const struct flow_state *(*state)(const struct flow *flow);
+};
+
+#define FLOW_EVENTS_MIN 16
+
+extern const struct flow_ops flow_ipt;
+
+#endif

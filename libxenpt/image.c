@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "array.h"
+#include "cleanup.h"
+#include "file.h"
+#include "image.h"
+
+/* A small file of compressed zeros must not take all memory. */
+#define CODE_SIZE_MAX (UINT64_C(4) << 30)
+
+struct xenpt_image {
+	int fd;
+	uint8_t *code; /* the memfd, mapped; NULL: there is none */
+	uint64_t size;
+	ARRAY(struct image_section) sections;
+};
+
+static int compare_sections(const void *a, const void *b)
+{
+	const struct image_section *x = a, *y = b;
+
+	if (x->cr3 != y->cr3)
+		return x->cr3 < y->cr3 ? -1 : 1;
+	if (x->address != y->address)
+		return x->address < y->address ? -1 : 1;
+	return 0;
+}
+
+/* The first section of @cr3 that ends after @address, or NULL. */
+static const struct image_section *find_section(const struct xenpt_image *image,
+						uint64_t cr3, uint64_t address)
+{
+	const struct image_section *sections = image->sections.data;
+	size_t lo = 0, hi = image->sections.count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct image_section *section = &sections[mid];
+
+		if (section->cr3 < cr3 ||
+		    (section->cr3 == cr3 && section->address + section->size <= address))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == image->sections.count || sections[lo].cr3 != cr3)
+		return NULL;
+	return &sections[lo];
+}
+
+/*
+ * Sections of all chunks, where those that overlap or touch are one. Their
+ * bytes stand in the memfd in the order of addresses, so that thousands of
+ * pages become few sections.
+ */
+static struct xenpt_error *merge_sections(struct xenpt_image *image)
+{
+	struct image_section *sections = image->sections.data;
+	size_t count = image->sections.count, merged = 0;
+
+	qsort(sections, count, sizeof(*sections), compare_sections);
+	for (size_t i = 0; i < count; i++) {
+		struct image_section *last = merged ? &sections[merged - 1] : NULL;
+		uint64_t end = sections[i].address + sections[i].size;
+
+		if (last && last->cr3 == sections[i].cr3 &&
+		    sections[i].address <= last->address + last->size) {
+			if (end > last->address + last->size)
+				last->size = end - last->address;
+		} else {
+			sections[merged++] = sections[i];
+		}
+	}
+	image->sections.count = merged;
+	for (size_t i = 0; i < merged; i++) {
+		sections[i].offset = image->size;
+		if (sections[i].size > CODE_SIZE_MAX - image->size)
+			return xenpt_error_create(XENPT_ERROR_FORMAT,
+						  "more than %u GiB of code",
+						  (unsigned int)(CODE_SIZE_MAX >> 30));
+		image->size += sections[i].size;
+	}
+	return NULL;
+}
+
+/* An address past the end would be 0: the last byte of all is left out. */
+static uint64_t chunk_size(const struct xenpt_chunk *chunk)
+{
+	return chunk->size - (chunk->offset + chunk->size == 0);
+}
+
+static struct xenpt_error *lay_out(struct xenpt_image *image,
+				   const struct xenpt_chunk *chunks, size_t count)
+{
+	if (!array_reserve(&image->sections, count))
+		return xenpt_error_no_memory();
+	for (size_t i = 0; i < count; i++) {
+		struct image_section section = {
+			.cr3 = chunks[i].cr3,
+			.address = chunks[i].offset,
+			.size = chunk_size(&chunks[i]),
+		};
+
+		if (section.size)
+			image->sections.data[image->sections.count++] = section;
+	}
+	return image->sections.count ? merge_sections(image) : NULL;
+}
+
+static struct xenpt_error *create_memfd(struct xenpt_image *image)
+{
+	void *code;
+
+	image->fd = memfd_create("xenpt-code", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (image->fd < 0)
+		return xenpt_error_os(errno, "memory for code");
+	if (!image->size)
+		return NULL;
+	/* Not only sized: running out of memory is an error here, later a signal. */
+	if (fallocate(image->fd, 0, 0, image->size) < 0)
+		return xenpt_error_os(errno, "memory for code");
+	code = mmap(NULL, image->size, PROT_READ | PROT_WRITE, MAP_SHARED, image->fd, 0);
+	if (code == MAP_FAILED)
+		return xenpt_error_os(errno, "memory for code");
+	image->code = code;
+	return NULL;
+}
+
+/* In file order: where chunks overlap, the later one wins. */
+static struct xenpt_error *copy_code(struct xenpt_image *image,
+				     const struct xenpt_file *file,
+				     const struct xenpt_chunk *chunks, size_t count)
+{
+	_cleanup_free_ uint8_t *buf = NULL;
+	size_t room = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct image_section *section;
+
+		if (!chunk_size(&chunks[i]))
+			continue;
+		if (chunks[i].size > room) {
+			free(buf);
+			room = chunks[i].size;
+			buf = malloc(room);
+			if (!buf)
+				return xenpt_error_no_memory();
+		}
+		XENPT_TRY(xenpt_file_read(file, &chunks[i], buf));
+		section = find_section(image, chunks[i].cr3, chunks[i].offset);
+		memcpy(image->code + section->offset +
+			       (chunks[i].offset - section->address),
+		       buf, chunk_size(&chunks[i]));
+	}
+	return NULL;
+}
+
+XENPT_DEFINE_CLEANUP(struct xenpt_image, image, xenpt_image_destroy)
+
+struct xenpt_error *xenpt_image_create(const struct xenpt_file *file,
+				       struct xenpt_image **ret)
+{
+	_cleanup_(image_cleanup) struct xenpt_image *image = calloc(1, sizeof(*image));
+	const char *path = xenpt_file_info(file)->path;
+	const struct xenpt_chunk *chunks;
+	size_t count;
+
+	if (!image)
+		return xenpt_error_no_memory();
+	image->fd = -1;
+	chunks = xenpt_file_code(file, &count);
+	XENPT_TRY(xenpt_error_prepend(lay_out(image, chunks, count), "%s", path));
+	XENPT_TRY(xenpt_error_prepend(create_memfd(image), "%s", path));
+	XENPT_TRY(copy_code(image, file, chunks, count));
+	/* Who maps it can rely on it. */
+	if (fcntl(image->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+		    0 ||
+	    (image->code && mprotect(image->code, image->size, PROT_READ) < 0))
+		return xenpt_error_os(errno, "%s: memory for code", path);
+	*ret = no_cleanup_ptr(image);
+	return NULL;
+}
+
+void xenpt_image_destroy(struct xenpt_image *image)
+{
+	if (!image)
+		return;
+	if (image->code)
+		munmap(image->code, image->size);
+	if (image->fd >= 0)
+		close(image->fd);
+	array_deinit(&image->sections);
+	free(image);
+}
+
+const struct image_section *xenpt_image_sections(const struct xenpt_image *image,
+						 size_t *count_ret)
+{
+	*count_ret = image->sections.count;
+	return image->sections.data;
+}
+
+int xenpt_image_fd(const struct xenpt_image *image)
+{
+	return image->fd;
+}
+
+/* The code at @address, and at most how far it goes; NULL: none. */
+static const uint8_t *find_code(const struct xenpt_image *image, uint64_t cr3,
+				uint64_t address, uint64_t *size_ret)
+{
+	const struct image_section *own = find_section(image, cr3, address), *section;
+	uint64_t end;
+
+	section = own;
+	if ((!own || own->address > address) && cr3 != XENPT_CR3_ANY)
+		section = find_section(image, XENPT_CR3_ANY, address);
+	if (!section || section->address > address)
+		return NULL;
+	end = section->address + section->size;
+	if (section != own && own && own->address < end)
+		end = own->address;
+	*size_ret = end - address;
+	return image->code + section->offset + (address - section->address);
+}
+
+size_t xenpt_image_read(const struct xenpt_image *image, uint64_t cr3, uint64_t address,
+			void *buf, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		const uint8_t *code;
+		uint64_t here;
+
+		code = find_code(image, cr3, address + done, &here);
+		if (!code)
+			break;
+		if (here > size - done)
+			here = size - done;
+		memcpy((uint8_t *)buf + done, code, here);
+		done += here;
+	}
+	return done;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the decoder needs of the code: a file, and what of it lies where. */
+#ifndef XENPT_IMAGE_H
+#define XENPT_IMAGE_H
+
+#include "xenpt.h"
+
+/*
+ * Code at [address, address + size) of an address space, which never reaches
+ * 2^64: @size bytes at @offset of the image's file.
+ */
+struct image_section {
+	uint64_t cr3; /* or XENPT_CR3_ANY */
+	uint64_t address, size;
+	uint64_t offset;
+};
+
+/* By CR3, then by address; those of one CR3 neither overlap nor touch. */
+const struct image_section *xenpt_image_sections(const struct xenpt_image *image,
+						 size_t *count_ret);
+
+/* A memfd with the code, as large as it will ever be; the image's. */
+int xenpt_image_fd(const struct xenpt_image *image);
+
+#endif

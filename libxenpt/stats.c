@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "xenpt.h"
+
+static void add_rare(struct xenpt_stats *stats, const struct xenpt_event *event)
+{
+	if (event->type >= XENPT_EVENT_TYPES)
+		return;
+	stats->events[event->type]++;
+	if (event->type == XENPT_EVENT_GAP && event->reason != XENPT_GAP_NO_PSB)
+		stats->lost += event->value;
+	else if (event->type == XENPT_EVENT_GAP || event->type == XENPT_EVENT_ERROR)
+		stats->skipped += event->value;
+}
+
+void xenpt_stats_add(struct xenpt_stats *stats, const struct xenpt_event *events,
+		     size_t count)
+{
+	uint64_t blocks = 0, insns = 0;
+	uint64_t first = stats->first_time, last = stats->last_time;
+
+	/* Nearly all events are blocks: their sums stay in registers. */
+	for (size_t i = 0; i < count; i++) {
+		const struct xenpt_event *event = &events[i];
+
+		if (event->time) {
+			if (!first || event->time < first)
+				first = event->time;
+			if (event->time > last)
+				last = event->time;
+		}
+		if (event->type != XENPT_EVENT_BLOCK) {
+			add_rare(stats, event);
+			continue;
+		}
+		blocks++;
+		insns += event->insns;
+		if (event->branch <= XENPT_BRANCH_FAR_JUMP)
+			stats->branches[event->branch]++;
+	}
+	stats->blocks += blocks;
+	stats->insns += insns;
+	stats->events[XENPT_EVENT_BLOCK] += blocks;
+	stats->first_time = first;
+	stats->last_time = last;
+}
