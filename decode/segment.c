@@ -286,7 +286,8 @@ static void drop(struct segmenter *segmenter, size_t size)
 {
 	segmenter->size -= size;
 	segmenter->offset += size;
-	memmove(segmenter->buf, segmenter->buf + size, segmenter->size);
+	if (segmenter->size)
+		memmove(segmenter->buf, segmenter->buf + size, segmenter->size);
 }
 
 /* Make the first @size bytes a span; its bytes and those ahead are copied out. */

@@ -300,7 +300,9 @@ static struct xenpt_error *check_payload(const struct source *source, bool *good
 static struct xenpt_error *index_code(const struct source *source)
 {
 	const struct section_header *header = source->header;
+	struct xenpt_file *file = source->file;
 	struct xenpt_chunk *chunk;
+	uint32_t slot;
 	bool good;
 
 	XENPT_TRY(check_payload(source, &good));
@@ -308,7 +310,7 @@ static struct xenpt_error *index_code(const struct source *source)
 		return NULL;
 	if (header->place > UINT64_MAX - (header->data_size - 1))
 		return reject(source, "code past the last address");
-	chunk = array_add(&source->file->code);
+	chunk = array_add(&file->code);
 	if (!chunk)
 		return xenpt_error_no_memory();
 	*chunk = (struct xenpt_chunk){
@@ -319,7 +321,10 @@ static struct xenpt_error *index_code(const struct source *source)
 		.image = header->owner,
 		.type = XENPT_SECTION_CODE,
 	};
-	source->file->info.code_size += header->data_size;
+	file->info.code_size += header->data_size;
+	slot = header->owner < XENPT_IMAGES_MAX ? file->image_slots[header->owner] : 0;
+	if (slot)
+		file->images.data[slot - 1].code_size += header->data_size;
 	return NULL;
 }
 

@@ -14,6 +14,13 @@ enum {
 	WINDOW_SIZE = 256 * 1024, /* read when searching for one */
 };
 
+/* Bytes [start, start + len) of the file. */
+struct window {
+	uint64_t start;
+	size_t len;
+	uint8_t *data;
+};
+
 struct scan {
 	int fd;
 	uint64_t size;
@@ -30,10 +37,9 @@ struct scan {
 	uint64_t sequence; /* the lowest that the next chunk may have */
 	bool damaged;      /* the last visit was one of damage */
 
-	/* Bytes [start, start + len) of the file. */
-	uint64_t start;
-	size_t len;
-	uint8_t window[WINDOW_SIZE];
+	/* Two, so that a look elsewhere does not cost a search what it has read. */
+	struct window probed, searched;
+	uint8_t probe_data[PROBE_SIZE], search_data[WINDOW_SIZE];
 };
 
 bool xenpt_pread(int fd, void *buf, size_t size, uint64_t offset)
@@ -54,32 +60,37 @@ bool xenpt_pread(int fd, void *buf, size_t size, uint64_t offset)
 	return true;
 }
 
-/* Get at least @need bytes at @at into the window, reading @ahead if at all. */
-static struct xenpt_error *window_load(struct scan *scan, uint64_t at, size_t need,
-				       size_t ahead)
+/*
+ * Get the bytes of a header at @at, which ends in the file, and what follows
+ * them; if they are not there yet, read @ahead.
+ */
+static struct xenpt_error *window_load(struct scan *scan, struct window *window,
+				       uint64_t at, size_t ahead, const uint8_t **ret)
 {
-	if (at >= scan->start && at + need <= scan->start + scan->len)
-		return NULL;
-	if (ahead > scan->size - at)
-		ahead = scan->size - at;
-	scan->start = at;
-	scan->len = 0;
-	if (!xenpt_pread(scan->fd, scan->window, ahead, at)) {
-		if (errno)
-			return xenpt_error_os(errno, "%s: cannot read", scan->path);
-		return xenpt_error_create(XENPT_ERROR_FORMAT,
-					  "%s: became shorter while it was read",
-					  scan->path);
+	if (at < window->start || at + HEADER_SIZE > window->start + window->len) {
+		if (ahead > scan->size - at)
+			ahead = scan->size - at;
+		window->start = at;
+		window->len = 0;
+		if (!xenpt_pread(scan->fd, window->data, ahead, at)) {
+			if (errno)
+				return xenpt_error_os(errno, "%s: cannot read",
+						      scan->path);
+			return xenpt_error_create(XENPT_ERROR_FORMAT,
+						  "%s: became shorter while it was read",
+						  scan->path);
+		}
+		window->len = ahead;
 	}
-	scan->len = ahead;
+	*ret = window->data + (at - window->start);
 	return NULL;
 }
 
-/* Whether there is a header of this file at @at of the window: take it. */
-static const char *take_header(struct scan *scan, uint64_t at)
+/* If @bytes, at @at, are a header of this file, take it; else say why not. */
+static const char *take_header(struct scan *scan, uint64_t at, const uint8_t *bytes)
 {
 	struct section_header header;
-	const char *why = xenpt_section_open(scan->window + (at - scan->start), &header);
+	const char *why = xenpt_section_open(bytes, &header);
 
 	if (why)
 		return why;
@@ -98,13 +109,17 @@ static const char *take_header(struct scan *scan, uint64_t at)
 /* Look where a header should be. @why_ret: what is wrong there, NULL: found. */
 static struct xenpt_error *probe(struct scan *scan, uint64_t at, const char **why_ret)
 {
+	const uint8_t *bytes;
+
 	scan->found = false;
 	if (scan->size - at < HEADER_SIZE) {
 		*why_ret = "the header of a chunk is cut";
 		return NULL;
 	}
-	XENPT_TRY(window_load(scan, at, HEADER_SIZE, PROBE_SIZE));
-	*why_ret = take_header(scan, at);
+	/* Not far ahead where nothing is as it should be. */
+	XENPT_TRY(window_load(scan, &scan->probed, at,
+			      scan->damaged ? HEADER_SIZE : PROBE_SIZE, &bytes));
+	*why_ret = take_header(scan, at, bytes);
 	return NULL;
 }
 
@@ -115,25 +130,26 @@ static struct xenpt_error *probe(struct scan *scan, uint64_t at, const char **wh
  */
 static struct xenpt_error *search(struct scan *scan, uint64_t at)
 {
+	struct window *window = &scan->searched;
+
 	scan->found = false;
 	while (scan->size - at >= HEADER_SIZE) {
-		const uint8_t *from, *magic;
+		const uint8_t *bytes, *magic;
 		size_t len;
 
-		XENPT_TRY(window_load(scan, at, HEADER_SIZE, WINDOW_SIZE));
-		from = scan->window + (at - scan->start);
-		len = scan->start + scan->len - at;
-		magic = memmem(from, len, SECTION_MAGIC, MAGIC_SIZE);
+		XENPT_TRY(window_load(scan, window, at, WINDOW_SIZE, &bytes));
+		len = window->start + window->len - at;
+		magic = memmem(bytes, len, SECTION_MAGIC, MAGIC_SIZE);
 		if (!magic) {
 			at += len - (MAGIC_SIZE - 1);
 			continue;
 		}
-		at += magic - from;
+		at += magic - bytes;
 		if (scan->size - at < HEADER_SIZE)
-			return NULL;
-		XENPT_TRY(window_load(scan, at, HEADER_SIZE, WINDOW_SIZE));
-		if (!take_header(scan, at))
-			return NULL;
+			break;
+		XENPT_TRY(window_load(scan, window, at, WINDOW_SIZE, &bytes));
+		if (!take_header(scan, at, bytes))
+			break;
 		at += MAGIC_SIZE;
 	}
 	return NULL;
@@ -151,16 +167,18 @@ static struct xenpt_error *visit_damage(struct scan *scan, uint64_t begin, uint6
 /* Say what the file is, as far as its first bytes show it. */
 static struct xenpt_error *not_a_file(struct scan *scan, const char *why)
 {
-	char text[4 * MAGIC_SIZE + 1];
 	size_t len = 0, count = scan->size < MAGIC_SIZE ? scan->size : MAGIC_SIZE;
+	char text[4 * MAGIC_SIZE + 1];
+	uint8_t bytes[MAGIC_SIZE];
 
-	XENPT_TRY(window_load(scan, 0, count, count));
-	if (!memcmp(scan->window, SECTION_MAGIC, count))
+	if (!xenpt_pread(scan->fd, bytes, count, 0))
+		return xenpt_error_os(errno, "%s: cannot read", scan->path);
+	if (!memcmp(bytes, SECTION_MAGIC, count))
 		return xenpt_error_create(XENPT_ERROR_FORMAT,
 					  "%s: no whole chunk is left: at offset 0: %s",
 					  scan->path, why);
 	for (size_t i = 0; i < count; i++) {
-		unsigned char c = scan->window[i];
+		uint8_t c = bytes[i];
 		bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
 
 		len += sprintf(text + len, plain ? "%c" : "\\x%02x", c);
@@ -239,6 +257,8 @@ struct xenpt_error *xenpt_scan(int fd, uint64_t size, const char *path,
 	scan->size = size;
 	scan->path = path;
 	scan->visitor = visitor;
+	scan->probed.data = scan->probe_data;
+	scan->searched.data = scan->search_data;
 	XENPT_TRY(find_first(scan));
 	while (scan->found) {
 		/* Damage right before says so already. */

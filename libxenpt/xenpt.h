@@ -141,6 +141,7 @@ struct xenpt_image_info {
 	const char *name;     /* path in the guest or host */
 	const char *build_id; /* hex digits; "": unknown */
 	uint64_t cr3;         /* the address space that it is in, or XENPT_CR3_ANY */
+	uint64_t code_size;   /* of an open file: bytes of its code */
 };
 
 /** A function or object. @name is valid as long as its table. */
@@ -170,7 +171,8 @@ XENPT_API const char *xenpt_gap_reason_name(unsigned int reason);
 /**
  * Writes a .xpt file, chunk by chunk, also into a pipe: see xenpt-file(5).
  * What was written stays readable whenever the writer stops. All functions
- * can fail with XENPT_ERROR_OS (full disk, EPIPE); after that all others fail.
+ * can fail with XENPT_ERROR_OS (full disk; EPIPE, where the program ignores
+ * SIGPIPE); after that all others fail.
  */
 struct xenpt_writer;
 

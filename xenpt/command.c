@@ -6,11 +6,13 @@
 #include "xenpt/command.h"
 
 const struct xenpt_cmd *const commands[] = {
+	&xenpt_cmd_decode,
 	&xenpt_cmd_import,
-	&xenpt_cmd_help,
+	&xenpt_cmd_info,
 #ifdef HAVE_READLINE
 	&xenpt_cmd_shell,
 #endif
+	&xenpt_cmd_help,
 	NULL,
 };
 

@@ -290,6 +290,28 @@ static void test_lies(void **state)
 	free(sample.bytes.data);
 }
 
+/* What is compressed is not believed either. */
+static void test_bad_zstd(void **state)
+{
+	bool has_zstd = xenpt_features()[0].version;
+	struct sample sample = make_sample();
+	struct section_header header = header_at(sample.bytes, sample.at[3]);
+	const struct xenpt_chunk *chunks;
+	struct xenpt_file *file;
+	uint8_t data[PIECE];
+	size_t count;
+
+	header.flags = XENPT_SECTION_ZSTD;
+	reseal(sample.bytes, sample.at[3], header);
+	assert_success(open_bytes(sample.bytes.data, sample.bytes.size, &file));
+	chunks = xenpt_file_trace(file, 3, &count);
+	assert_error(xenpt_file_read(file, &chunks[0], data),
+		     has_zstd ? XENPT_ERROR_FORMAT : XENPT_ERROR_UNSUPPORTED,
+		     has_zstd ? "bad compressed data" : "no zstd");
+	xenpt_file_close(file);
+	free(sample.bytes.data);
+}
+
 /* Alone, such a chunk is an error that says so. */
 static void test_lying_file(void **state)
 {
@@ -444,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_shifted),
 		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_bad_zstd),
 		cmocka_unit_test(test_lying_file),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_backward),

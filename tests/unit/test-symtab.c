@@ -130,6 +130,25 @@ static void test_nested(void **state)
 	end(&f);
 }
 
+/* Past any number of symbols inside it, the one around them is found. */
+static void test_siblings(void **state)
+{
+	enum {
+		COUNT = 1000
+	};
+	struct xenpt_symbol symbols[COUNT];
+	struct fixture f;
+
+	symbols[0] = (struct xenpt_symbol){ 0x10000, 16 * COUNT + 16, "outer", "" };
+	for (size_t i = 1; i < COUNT; i++)
+		symbols[i] = (struct xenpt_symbol){ 0x10000 + i * 16, 24, "inner", "" };
+	f = load(symbols, COUNT, KERNEL);
+	check(&f, 0x1000, 0x10000 + 16 * COUNT + 7, "inner");
+	check(&f, 0x1000, 0x10000 + 16 * COUNT + 8, "outer");
+	check(&f, 0x1000, 0x10000 + 16 * COUNT + 16, NULL);
+	end(&f);
+}
+
 static void test_unsized(void **state)
 {
 	const struct xenpt_symbol symbols[] = {
@@ -281,10 +300,10 @@ static void test_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),   cmocka_unit_test(test_find_name),
-		cmocka_unit_test(test_nested), cmocka_unit_test(test_unsized),
-		cmocka_unit_test(test_many),   cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_find),    cmocka_unit_test(test_find_name),
+		cmocka_unit_test(test_nested),  cmocka_unit_test(test_siblings),
+		cmocka_unit_test(test_unsized), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_hostile), cmocka_unit_test(test_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

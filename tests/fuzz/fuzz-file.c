@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Opens any bytes as a .xpt file, and reads all that is in it. Checksums would
+ * keep a fuzzer out: the mutator repairs them most of the time.
+ */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libxenpt/crc32c.h"
+#include "libxenpt/file.h"
+#include "libxenpt/image.h"
+#include "libxenpt/section.h"
+#include "libxenpt/xenpt.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+			       unsigned int seed);
+
+static void must(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void read_chunks(const struct xenpt_file *file, const struct xenpt_chunk *chunks,
+			size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		void *buf;
+
+		must(chunks[i].size <= SECTION_DATA_MAX);
+		buf = malloc(chunks[i].size);
+		xenpt_error_destroy(xenpt_file_read(file, &chunks[i], buf));
+		free(buf);
+	}
+}
+
+/* What a decoder relies on. */
+static void check_trace(const struct xenpt_file *file)
+{
+	const struct xenpt_file_info *info = xenpt_file_info(file);
+
+	for (size_t i = 0; i < info->vcpu_count; i++) {
+		const struct xenpt_chunk *chunks;
+		uint64_t next = 0, lost = 0;
+		size_t count;
+
+		chunks = xenpt_file_trace(file, info->vcpus[i].vcpu.id, &count);
+		for (size_t j = 0; j < count; j++) {
+			/* A recorder may have written that reason, too. */
+			must(chunks[j].offset == next || chunks[j].offset == next + lost);
+			next = chunks[j].offset + chunks[j].size;
+			lost = chunks[j].gap == XENPT_GAP_DAMAGED ? chunks[j].lost : 0;
+		}
+		read_chunks(file, chunks, count);
+	}
+	for (size_t i = 0; i < info->damage_count; i++)
+		must(info->damages[i].size <= info->size - info->damages[i].offset);
+	must(!info->complete || !info->damage_count);
+}
+
+static void check_image(const struct xenpt_file *file)
+{
+	const struct xenpt_chunk *chunks;
+	struct xenpt_image *image;
+	struct xenpt_error *err;
+	uint8_t buf[4096];
+	size_t count;
+
+	chunks = xenpt_file_code(file, &count);
+	read_chunks(file, chunks, count);
+	err = xenpt_image_create(file, &image);
+	if (err) {
+		xenpt_error_destroy(err);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t size = xenpt_image_read(image, chunks[i].cr3, chunks[i].offset,
+					       buf, sizeof(buf));
+
+		must(size >= (chunks[i].size < sizeof(buf) ? chunks[i].size - 1
+							   : sizeof(buf) - 1));
+	}
+	xenpt_image_destroy(image);
+}
+
+static void check_symtab(const struct xenpt_file *file, const uint8_t *data, size_t size)
+{
+	struct xenpt_symtab *symtab;
+	struct xenpt_symbol symbol;
+	struct xenpt_error *err;
+	uint64_t address;
+
+	err = xenpt_symtab_create(file, &symtab);
+	if (err) {
+		xenpt_error_destroy(err);
+		return;
+	}
+	xenpt_symtab_find_name(symtab, "no such symbol", &symbol);
+	for (size_t i = 0; i + sizeof(address) <= size && i < 65536; i += 8) {
+		memcpy(&address, data + i, sizeof(address));
+		if (xenpt_symtab_find(symtab, XENPT_CR3_ANY, address, &symbol)) {
+			must(symbol.address <= address);
+			must(!symbol.size || address - symbol.address < symbol.size);
+			must(strlen(symbol.name) < SECTION_DATA_MAX);
+		}
+	}
+	xenpt_symtab_destroy(symtab);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("fuzz", 0);
+	struct xenpt_file *file;
+	struct xenpt_error *err;
+	char path[64];
+
+	must(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = xenpt_file_open(path, &file);
+	if (err) {
+		xenpt_error_destroy(err);
+	} else {
+		check_trace(file);
+		check_image(file);
+		check_symtab(file, data, size);
+		xenpt_file_close(file);
+	}
+	close(fd);
+	return 0;
+}
+
+/* A small file to begin with, if it fits. */
+static size_t make_file(uint8_t *data, size_t max_size)
+{
+	const struct xenpt_image_info image = { 1, "image", "c0de", XENPT_CR3_ANY };
+	const struct xenpt_symbol symbols[] = {
+		{ 0x1000, 16, "sized", "" },
+		{ 0x1008, 0, "unsized", "" },
+	};
+	const struct xenpt_vcpu vcpu = { 1, "vcpu" };
+	const struct xenpt_cpu cpu = { .family = 6 };
+	int fd = memfd_create("fuzz", 0);
+	struct xenpt_writer *writer;
+	uint8_t trace[300] = {};
+	ssize_t size;
+
+	must(!xenpt_writer_create(fd, "fuzz", &writer));
+	must(!xenpt_writer_cpu(writer, &cpu));
+	must(!xenpt_writer_vcpu(writer, &vcpu));
+	must(!xenpt_writer_trace(writer, 1, trace, sizeof(trace)));
+	must(!xenpt_writer_gap(writer, 1, XENPT_GAP_LAPPED, 64));
+	must(!xenpt_writer_trace(writer, 1, "trace", 5));
+	must(!xenpt_writer_image(writer, &image));
+	must(!xenpt_writer_code(writer, 1, 0x1000, 0x1000, trace, 64));
+	must(!xenpt_writer_code(writer, 1, XENPT_CR3_ANY, 0x1020, trace, 64));
+	must(!xenpt_writer_symbols(writer, 1, symbols, 2));
+	must(!xenpt_writer_finish(writer));
+	xenpt_writer_destroy(writer);
+	size = pread(fd, data, max_size, 0);
+	close(fd);
+	must(size > 0);
+	return size;
+}
+
+/* Give what looks like a chunk checksums that are right, and the first's id. */
+static void repair(uint8_t *data, size_t size)
+{
+	struct section_header header;
+	uint8_t *at = data;
+
+	while ((at = memmem(at, size - (at - data), SECTION_MAGIC, 8))) {
+		size_t room = size - (at - data), payload;
+
+		if (room < sizeof(header))
+			return;
+		memcpy(&header, at, sizeof(header));
+		if (size >= 16)
+			memcpy(&header.file, data + 8, sizeof(header.file));
+		payload = le64toh(header.size);
+		if (payload <= room - sizeof(header))
+			header.payload_crc =
+				htole32(xenpt_crc32c(0, at + sizeof(header), payload));
+		header.header_crc = htole32(xenpt_crc32c(
+			0, &header, offsetof(struct section_header, header_crc)));
+		memcpy(at, &header, sizeof(header));
+		at += 8;
+	}
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+			       unsigned int seed)
+{
+	if (!memmem(data, size, SECTION_MAGIC, 8))
+		size = make_file(data, max_size);
+	size = LLVMFuzzerMutate(data, size, max_size);
+	if (seed % 8)
+		repair(data, size);
+	return size;
+}
