@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The flow engine on libipt's block decoder. */
-#include <inttypes.h>
 #include <string.h>
 
+#include "code-ipt.h"
 #include "cpu.h"
 #include "flow.h"
 #include "insn.h"
 #include "libxenpt/cleanup.h"
-#include "libxenpt/image.h"
 #include "packet.h"
 
 /*
@@ -18,78 +17,6 @@
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
-
-/* ---- code ---- */
-
-struct flow_code {
-	struct pt_image_section_cache *cache;
-	struct pt_image *sections;
-	const struct xenpt_image *image;
-};
-
-static void code_destroy(struct flow_code *code)
-{
-	if (!code)
-		return;
-	pt_image_free(code->sections);
-	pt_iscache_free(code->cache);
-	free(code);
-}
-
-XENPT_DEFINE_CLEANUP(struct flow_code, flow_code, code_destroy)
-
-/* One range of the code; the memory is that of the image's file, @path. */
-static int add_section(struct flow_code *code, const char *path,
-		       const struct image_section *section)
-{
-	struct pt_asid asid;
-	int isid;
-
-	isid = pt_iscache_add_file(code->cache, path, section->offset, section->size,
-				   section->address);
-	if (isid < 0)
-		return isid;
-	pt_asid_init(&asid);
-	asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
-	return pt_image_add_cached(code->sections, code->cache, isid, &asid);
-}
-
-/*
- * Sections are backed by a file: libipt's block cache hangs on such sections, and
- * with a callback for memory decoding takes three to five times as long. They are
- * in a section cache, which keeps them, and what was cached with them, from one
- * span to the next. Each thread has its own, for their locks are taken at every
- * block.
- */
-static struct xenpt_error *code_create(const struct xenpt_image *image,
-				       struct flow_code **ret)
-{
-	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
-	const struct image_section *sections;
-	char path[64];
-	size_t count;
-
-	if (!code)
-		return xenpt_error_no_memory();
-	code->image = image;
-	code->cache = pt_iscache_alloc(NULL);
-	code->sections = pt_image_alloc(NULL);
-	if (!code->cache || !code->sections)
-		return xenpt_error_no_memory();
-
-	sections = xenpt_image_sections(image, &count);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
-	for (size_t i = 0; i < count; i++) {
-		int status = add_section(code, path, &sections[i]);
-
-		if (status < 0)
-			return xenpt_error_create(
-				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",
-				sections[i].address, pt_errstr(pt_errcode(status)));
-	}
-	*ret = no_cleanup_ptr(code);
-	return NULL;
-}
 
 /* ---- flow ---- */
 
@@ -295,6 +222,12 @@ static bool sync_forward(struct flow *flow, struct out *out)
 	flow->progress = flow->sync;
 	flow->blocks = 0;
 	end_trouble(flow, out, flow->sync);
+	/* libipt forgets it, too: what was skipped may have changed it. */
+	flow->now = (struct flow_state){
+		.time = flow->now.time,
+		.cr3 = XENPT_CR3_ANY,
+		.cbr = flow->now.cbr,
+	};
 
 	flow->status = pt_blk_sync_set(flow->decoder, flow->sync);
 	if (flow->status == -pte_eos)
@@ -644,6 +577,16 @@ static void check_endless(struct flow *flow, const struct pt_block *block)
 	flow->progress = offset;
 }
 
+/* Whether libipt may have read another address space's code, for it knows of none. */
+static bool is_foreign(const struct flow *flow, const struct pt_block *block)
+{
+	if (flow->now.cr3 != XENPT_CR3_ANY)
+		return false;
+	return code_ipt_is_own(flow->code, block->ip) ||
+	       (block->truncated &&
+		code_ipt_is_own(flow->code, block->end_ip + block->size - 1));
+}
+
 static void take_block(struct flow *flow, struct out *out)
 {
 	struct pt_block block;
@@ -658,6 +601,11 @@ static void take_block(struct flow *flow, struct out *out)
 		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
 			went_to(out, block.ip);
 		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
+		return;
+	}
+	if (is_foreign(flow, &block)) {
+		went_to(out, block.ip);
+		lose_sync(flow, XENPT_TROUBLE_NO_CODE, offset_now(flow), &block.ip);
 		return;
 	}
 	if (!event || !continues(out, &block)) {
@@ -727,8 +675,8 @@ static const struct flow_state *flow_state(const struct flow *flow)
 
 const struct flow_ops flow_ipt = {
 	.name = "libipt",
-	.code_create = code_create,
-	.code_destroy = code_destroy,
+	.code_create = code_ipt_create,
+	.code_destroy = code_ipt_destroy,
 	.create = flow_create,
 	.destroy = flow_destroy,
 	.next = flow_next,
