@@ -11,9 +11,11 @@
 
 /*
  * A program that branches without packets (direct jumps) and never comes to a
- * packet loops for ever; so many blocks at one place in the trace are no program.
+ * packet loops for ever; so many blocks or instructions at one place in the
+ * trace are no program.
  */
 #define ENDLESS_BLOCKS (1 << 16)
+#define ENDLESS_INSNS (1 << 20)
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
@@ -39,8 +41,9 @@ struct flow {
 	struct xenpt_event pending[PENDING_MAX];
 	size_t pendings;
 
-	uint64_t progress; /* the offset when blocks was 0 */
+	uint64_t progress; /* the offset when blocks and insns were 0 */
 	unsigned int blocks;
+	uint64_t insns; /* in them, without those of the last one */
 };
 
 static void flow_destroy(struct flow *flow)
@@ -221,6 +224,7 @@ static bool sync_forward(struct flow *flow, struct out *out)
 	flow->resume = flow->sync + 1;
 	flow->progress = flow->sync;
 	flow->blocks = 0;
+	flow->insns = 0;
 	end_trouble(flow, out, flow->sync);
 	/* libipt forgets it, too: what was skipped may have changed it. */
 	flow->now = (struct flow_state){
@@ -566,15 +570,21 @@ static struct xenpt_event *new_block(struct flow *flow, struct out *out,
 	return event;
 }
 
-/* A program that never comes to a packet shall not hold up its reader. */
-static void check_endless(struct flow *flow, const struct pt_block *block)
+/* Whether it is time to look for progress. */
+static bool is_long(const struct flow *flow)
 {
-	uint64_t offset = offset_now(flow);
+	return flow->blocks >= ENDLESS_BLOCKS || flow->insns >= ENDLESS_INSNS;
+}
+
+/* A program that never comes to a packet shall not hold up its reader. */
+static bool is_endless(struct flow *flow, uint64_t offset)
+{
+	bool endless = offset == flow->progress;
 
 	flow->blocks = 0;
-	if (offset == flow->progress)
-		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block->end_ip);
+	flow->insns = 0;
 	flow->progress = offset;
+	return endless;
 }
 
 /* Whether libipt may have read another address space's code, for it knows of none. */
@@ -587,10 +597,41 @@ static bool is_foreign(const struct flow *flow, const struct pt_block *block)
 		code_ipt_is_own(flow->code, block->end_ip + block->size - 1));
 }
 
+/*
+ * @before: if it is time to look for progress, the offset without the block. Only
+ * whole blocks are counted, and one that is too long is left out as a whole:
+ * where libipt cuts them is no matter.
+ */
+static void add_block(struct flow *flow, struct out *out, const struct pt_block *block,
+		      const uint64_t *before)
+{
+	struct xenpt_event *event = out->block;
+
+	if (!event || !continues(out, block)) {
+		if (event)
+			flow->insns += event->insns;
+		went_to(out, block->ip);
+		if (before && is_endless(flow, *before)) {
+			lose_sync(flow, XENPT_TROUBLE_ENDLESS, *before, &block->ip);
+			return;
+		}
+		event = new_block(flow, out, block);
+	}
+	event->last = block->end_ip;
+	event->insns += block->ninsn;
+	event->branch = branch_of(flow, block);
+	if (event->insns > ENDLESS_INSNS) {
+		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset_now(flow), &event->ip);
+		out->count--;
+		out->block = NULL;
+	}
+}
+
 static void take_block(struct flow *flow, struct out *out)
 {
+	bool check = is_long(flow);
+	uint64_t before = check ? offset_now(flow) : 0;
 	struct pt_block block;
-	struct xenpt_event *event = out->block;
 
 	block.ninsn = 0;
 	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
@@ -601,22 +642,12 @@ static void take_block(struct flow *flow, struct out *out)
 		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
 			went_to(out, block.ip);
 		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
-		return;
-	}
-	if (is_foreign(flow, &block)) {
+	} else if (is_foreign(flow, &block)) {
 		went_to(out, block.ip);
 		lose_sync(flow, XENPT_TROUBLE_NO_CODE, offset_now(flow), &block.ip);
-		return;
+	} else {
+		add_block(flow, out, &block, check ? &before : NULL);
 	}
-	if (!event || !continues(out, &block)) {
-		went_to(out, block.ip);
-		event = new_block(flow, out, &block);
-	}
-	event->last = block.end_ip;
-	event->insns += block.ninsn;
-	event->branch = branch_of(flow, &block);
-	if (flow->blocks == ENDLESS_BLOCKS)
-		check_endless(flow, &block);
 }
 
 /* One step: an event at most, and a trouble. False: the span is done. */
