@@ -186,7 +186,7 @@ static void set_cr3(struct argp_state *state, const char *arg)
 static void set_cpu(struct argp_state *state, char *arg)
 {
 	struct xenpt_cpu *cpu = &((struct arguments *)state->input)->import.cpu;
-	uint64_t family, model, stepping = 0;
+	uint64_t family = 0, model = 0, stepping = 0;
 	const char *family_text, *model_text, *stepping_text;
 	char *rest = arg;
 
