@@ -6,6 +6,7 @@
 #include "xenpt/command.h"
 
 const struct xenpt_cmd *const commands[] = {
+	&xenpt_cmd_decode,
 	&xenpt_cmd_import,
 	&xenpt_cmd_info,
 #ifdef HAVE_READLINE

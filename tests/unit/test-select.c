@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The values of --vcpu, --time and --ip. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "cmd/select.h"
+
+static void refuse(struct xenpt_error *err)
+{
+	assert_non_null(err);
+	assert_int_equal(err->code, XENPT_ERROR_INVALID);
+	xenpt_error_destroy(err);
+}
+
+static void test_vcpus(void **state)
+{
+	static const char *const bad[] = {
+		"",    "a",  "1-",   "-1",     "3-1",  "1,",  ",1",
+		"1 2", "+1", "4096", "0-4096", "1--2", "0x1", "99999999999999999999"
+	};
+	static const uint32_t want[] = { 0, 2, 3, 4, 4095 };
+	vcpu_array ids = {};
+
+	assert_null(select_vcpus("4095,2-3,0,3-4", &ids));
+	assert_int_equal(ids.count, 5);
+	assert_memory_equal(ids.data, want, sizeof(want));
+	array_deinit(&ids);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refuse(select_vcpus(bad[i], &ids));
+	assert_null(ids.data);
+}
+
+static void apply(const char *arg, struct xenpt_filter *ret)
+{
+	static const struct xenpt_clock clock = { .ns_per_tick = 0.5 };
+	struct time_bound bounds[2];
+
+	*ret = (struct xenpt_filter)XENPT_FILTER_ALL;
+	assert_null(select_time(arg, bounds));
+	assert_null(select_time_apply(bounds, 1000, &clock, ret));
+}
+
+static void test_time(void **state)
+{
+	static const char *const bad[] = { "",
+					   "5",
+					   "1.2.3",
+					   "1..2..3",
+					   "1.5..",
+					   "..5min",
+					   "-1..2",
+					   "1us.5..",
+					   "1..0x5",
+					   "99999999999999999999..",
+					   "99999999999999999s.." };
+	const struct xenpt_clock none = {};
+	struct xenpt_filter filter;
+	struct time_bound bounds[2];
+
+	apply("5..7", &filter);
+	assert_int_equal(filter.time_lo, 5);
+	assert_int_equal(filter.time_hi, 7);
+	apply("..", &filter);
+	assert_int_equal(filter.time_lo, 0);
+	assert_int_equal(filter.time_hi, UINT64_MAX);
+	apply("1us..2.5ms", &filter);
+	assert_int_equal(filter.time_lo, 1000 + 2000);
+	assert_int_equal(filter.time_hi, 1000 + 5000000);
+	apply("1s..", &filter);
+	assert_int_equal(filter.time_lo, 1000 + 2000000000);
+	apply("..18000000000s", &filter);
+	assert_int_equal(filter.time_hi, UINT64_MAX);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refuse(select_time(bad[i], bounds));
+	/* A unit needs a clock, ticks do not. */
+	assert_null(select_time("5..7ns", bounds));
+	refuse(select_time_apply(bounds, 0, &none, &filter));
+	assert_null(select_time("5..7", bounds));
+	assert_null(select_time_apply(bounds, 0, &none, &filter));
+	assert_null(select_time("7..5", bounds));
+	refuse(select_time_apply(bounds, 0, &none, &filter));
+}
+
+static void test_addresses(void **state)
+{
+	struct xenpt_filter filter = XENPT_FILTER_ALL;
+	uint64_t value;
+
+	assert_true(select_range("0x1000..ffffffff81000000", &filter));
+	assert_int_equal(filter.ip_lo, 0x1000);
+	assert_int_equal(filter.ip_hi, 0xffffffff81000000);
+	assert_true(select_range("..10", &filter));
+	assert_int_equal(filter.ip_lo, 0);
+	assert_int_equal(filter.ip_hi, 0x10);
+	assert_false(select_range("main", &filter));
+	assert_false(select_range("2..1", &filter));
+	assert_false(select_range("1..main", &filter));
+	assert_int_equal(filter.ip_hi, 0x10);
+	assert_true(select_address("ABCdef", &value));
+	assert_int_equal(value, 0xabcdef);
+	assert_false(select_address("", &value));
+	assert_false(select_address(" 1", &value));
+	assert_false(select_address("-1", &value));
+	assert_false(select_address("1ffffffffffffffff", &value));
+	assert_true(select_number("10", &value));
+	assert_int_equal(value, 10);
+	assert_false(select_number("0x10", &value));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vcpus),
+		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
