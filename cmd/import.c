@@ -27,15 +27,19 @@ enum {
 };
 
 enum {
-	GROUP_PARTS = 1,
-	GROUP_WHOLE,
+	GROUP_TRACE = 1,
+	GROUP_CODE,
+	GROUP_IMAGES,
 	GROUP_CPU,
 	GROUP_OUTPUT,
 };
 
 static const struct argp_option options[] = {
-	{ NULL, 0, NULL, 0, "A trace from its parts:", GROUP_PARTS },
+	{ NULL, 0, NULL, 0, "The trace:", GROUP_TRACE },
 	{ "pt", KEY_PT, "FILE", 0, "Raw PT; one FILE for each CPU" },
+	{ "perf", KEY_PERF, "FILE", 0, "A perf.data with Intel PT" },
+	{ "lldb", KEY_LLDB, "FILE", 0, "The trace.json of a bundle of LLDB" },
+	{ NULL, 0, NULL, 0, "Code, in addition to that of a recording:", GROUP_CODE },
 	{ "elf", KEY_ELF, "FILE[@BASE]", 0,
 	  "Code and symbols of an ELF file, its lowest page at BASE" },
 	{ "raw", KEY_RAW, "FILE:BEGIN-END:ADDR", 0,
@@ -44,9 +48,7 @@ static const struct argp_option options[] = {
 	  "Code: bytes of FILE, by the lines \"BEGIN END ADDR\" of MAP" },
 	{ "cr3", KEY_CR3, "CR3", 0,
 	  "The address space of the code that follows, or any" },
-	{ NULL, 0, NULL, 0, "A whole recording:", GROUP_WHOLE },
-	{ "perf", KEY_PERF, "FILE", 0, "A perf.data with Intel PT" },
-	{ "lldb", KEY_LLDB, "FILE", 0, "The trace.json of a bundle of LLDB" },
+	{ NULL, 0, NULL, 0, "The code of a recording:", GROUP_IMAGES },
 	{ "symfs", KEY_SYMFS, "DIR", 0, "Find images below DIR, or in DIR itself" },
 	{ "pid", KEY_PID, "PID", 0, "The process whose code it is" },
 	{ NULL, 0, NULL, 0,
@@ -73,7 +75,7 @@ struct part {
 struct arguments {
 	struct xenpt_import import;
 	ARRAY(struct part) parts; /* in their order */
-	unsigned int pts, wholes;
+	unsigned int pts, wholes; /* of them; recordings and bundles are whole */
 	const char *output;
 };
 
@@ -218,21 +220,17 @@ static void set_cpuid_15(struct argp_state *state, char *arg)
 	cpu->cpuid_15_ebx = (uint32_t)ebx;
 }
 
-/* Each of these means one thing; together they mean nothing. */
 static void check(struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
-	size_t parts = arguments->parts.count - arguments->wholes;
 
-	if (arguments->wholes > 1 || (arguments->wholes && parts))
-		argp_error(state, "--perf and --lldb stand alone: give one of them, "
-				  "or parts");
+	if (arguments->wholes + (arguments->pts > 0) > 1)
+		argp_error(state, "--pt, --perf and --lldb exclude each other");
 	if (!arguments->wholes && !arguments->pts)
-		argp_error(state, parts ? "there is no trace: give it by --pt"
-					: "there is nothing to import: give --pt, "
-					  "--perf or --lldb");
-	if (arguments->wholes && arguments->import.cr3 != XENPT_CR3_ANY)
-		argp_error(state, "--cr3 goes with --elf, --raw and --map");
+		argp_error(state, arguments->parts.count
+					  ? "there is no trace: give it by --pt"
+					  : "there is nothing to import: give --pt, "
+					    "--perf or --lldb");
 	if (!arguments->wholes && (arguments->import.symfs || arguments->import.pid >= 0))
 		argp_error(state, "--symfs and --pid go with --perf and --lldb");
 }
@@ -414,25 +412,39 @@ static void warn_cpu(const struct xenpt_ui *ui, const struct xenpt_cpu *cpu)
 			 "--cpu FAMILY/MODEL[/STEPPING]");
 }
 
+/* The next free numbers. */
+struct ids {
+	uint32_t vcpu, image;
+	int step; /* to the next image */
+};
+
 static struct xenpt_error *import_part(struct xenpt_writer *writer,
 				       const struct xenpt_import *common,
-				       const struct part *part, uint32_t *vcpu,
-				       uint32_t *image)
+				       const struct part *part, struct ids *ids,
+				       struct xenpt_cpu *cpu)
 {
 	struct xenpt_import import = *common;
+	uint32_t image = ids->image;
 
 	import.cr3 = part->cr3;
 	switch (part->key) {
+	case KEY_PERF:
+		return xenpt_import_perf(writer, &import, part->path, cpu);
+	case KEY_LLDB:
+		return xenpt_import_lldb(writer, &import, part->path, cpu);
 	case KEY_PT:
-		return xenpt_import_pt(writer, &import, (*vcpu)++, part->path);
+		return xenpt_import_pt(writer, &import, ids->vcpu++, part->path);
+	}
+	ids->image += ids->step;
+	switch (part->key) {
 	case KEY_ELF:
-		return xenpt_import_elf(writer, &import, (*image)++, part->path,
-					part->address, NULL);
+		return xenpt_import_elf(writer, &import, image, part->path, part->address,
+					NULL);
 	case KEY_RAW:
-		return xenpt_import_raw(writer, &import, (*image)++, part->path,
-					part->begin, part->end, part->address);
+		return xenpt_import_raw(writer, &import, image, part->path, part->begin,
+					part->end, part->address);
 	default:
-		return xenpt_import_map(writer, &import, (*image)++, part->path,
+		return xenpt_import_map(writer, &import, image, part->path,
 					part->data_path);
 	}
 }
@@ -441,20 +453,17 @@ static struct xenpt_error *import_all(struct xenpt_writer *writer,
 				      const struct arguments *arguments,
 				      const struct xenpt_ui *ui)
 {
-	const struct xenpt_import *import = &arguments->import;
-	const struct part *parts = arguments->parts.data;
-	struct xenpt_cpu cpu = import->cpu;
-	uint32_t vcpu = 0, image = 0;
+	struct xenpt_cpu cpu = arguments->import.cpu;
+	struct ids ids = { 0, 0, 1 };
 
-	if (parts->key == KEY_PERF) {
-		XENPT_TRY(xenpt_import_perf(writer, import, parts->path, &cpu));
-	} else if (parts->key == KEY_LLDB) {
-		XENPT_TRY(xenpt_import_lldb(writer, import, parts->path, &cpu));
-	} else {
+	/* A recording numbers its images from 0 on: ours go from the other end. */
+	if (arguments->wholes)
+		ids = (struct ids){ 0, XENPT_IMAGES_MAX - 1, -1 };
+	else
 		XENPT_TRY(xenpt_writer_cpu(writer, &cpu));
-		for (size_t i = 0; i < arguments->parts.count; i++)
-			XENPT_TRY(import_part(writer, import, &parts[i], &vcpu, &image));
-	}
+	for (size_t i = 0; i < arguments->parts.count; i++)
+		XENPT_TRY(import_part(writer, &arguments->import,
+				      &arguments->parts.data[i], &ids, &cpu));
 	warn_cpu(ui, &cpu);
 	return xenpt_writer_finish(writer);
 }

@@ -3,11 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "code-ipt.h"
 #include "cpu.h"
 #include "flow.h"
 #include "insn.h"
 #include "libxenpt/cleanup.h"
-#include "libxenpt/image.h"
 #include "packet.h"
 
 /*
@@ -18,65 +18,6 @@
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
-
-/* ---- code ---- */
-
-struct flow_code {
-	struct pt_image *sections;
-	const struct xenpt_image *image;
-};
-
-static void code_destroy(struct flow_code *code)
-{
-	if (!code)
-		return;
-	pt_image_free(code->sections);
-	free(code);
-}
-
-XENPT_DEFINE_CLEANUP(struct flow_code, flow_code, code_destroy)
-
-/*
- * Sections are backed by a file: libipt's block cache hangs on such sections, and
- * with a callback for memory decoding takes three to five times as long. Each
- * thread has sections of its own, for their locks are taken at every block.
- */
-static struct xenpt_error *code_create(const struct xenpt_image *image,
-				       struct flow_code **ret)
-{
-	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
-	const struct image_section *sections;
-	char path[64];
-	size_t count;
-
-	if (!code)
-		return xenpt_error_no_memory();
-	code->image = image;
-	code->sections = pt_image_alloc("xenpt");
-	if (!code->sections)
-		return xenpt_error_no_memory();
-
-	sections = xenpt_image_sections(image, &count);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
-	for (size_t i = 0; i < count; i++) {
-		const struct image_section *section = &sections[i];
-		struct pt_asid asid;
-		int status;
-
-		pt_asid_init(&asid);
-		asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
-		status = pt_image_add_file(code->sections, path, section->offset,
-					   section->size, &asid, section->address);
-		if (status < 0)
-			return xenpt_error_create(
-				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",
-				section->address, pt_errstr(pt_errcode(status)));
-	}
-	*ret = no_cleanup_ptr(code);
-	return NULL;
-}
-
-/* ---- flow ---- */
 
 struct flow {
 	const struct flow_code *code;
@@ -111,6 +52,22 @@ static void flow_destroy(struct flow *flow)
 
 XENPT_DEFINE_CLEANUP(struct flow, flow, flow_destroy)
 
+/* With TSC packets, there is one in every PSB+ (SDM, "PSB+"); else there is no time. */
+static bool has_time(const struct flow_span *span)
+{
+	struct xenpt_packet packets[32];
+	struct packet_state state;
+	size_t count, used;
+
+	packet_reset(&state, 0);
+	count = packet_decode(&state, span->data, span->size, false, packets, 32, &used);
+	for (size_t i = 0; i < count && packets[i].type != XENPT_PACKET_PSBEND; i++) {
+		if (packets[i].type == XENPT_PACKET_TSC)
+			return true;
+	}
+	return false;
+}
+
 static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 				       struct flow_code *code,
 				       const struct flow_span *span, struct flow **ret)
@@ -130,11 +87,11 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	config.end = config.begin + span->size + span->ahead;
 	config.flags.variant.block.end_on_call = 1;
 	config.flags.variant.block.end_on_jump = 1;
-	config.flags.variant.block.enable_tick_events = 1;
+	config.flags.variant.block.enable_tick_events = has_time(span);
 	flow->decoder = pt_blk_alloc_decoder(&config);
 	if (!flow->decoder)
 		return xenpt_error_no_memory();
-	if (pt_blk_set_image(flow->decoder, code->sections) < 0)
+	if (pt_blk_set_image(flow->decoder, code_sections(code)) < 0)
 		return xenpt_error_create(XENPT_ERROR_INVALID,
 					  "libipt refuses the image");
 	*ret = no_cleanup_ptr(flow);
@@ -378,9 +335,10 @@ static bool state_event(struct flow *flow, struct out *out, const struct pt_even
 		return true;
 	}
 	case ptev_cbr:
+		/* Written at each wake-up, changed or not: SDM, "Core:Bus Ratio". */
 		changed = flow->now.cbr != ev->variant.cbr.ratio;
 		flow->now.cbr = ev->variant.cbr.ratio;
-		if (!is_news(flow, ev, changed))
+		if (!changed && !flow->first)
 			return true;
 		event = emit(flow, out, XENPT_EVENT_CBR);
 		event->value = ev->variant.cbr.ratio;
@@ -544,32 +502,28 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
-	size = xenpt_image_read(flow->code->image, flow->now.cr3, block->end_ip, insn,
-				sizeof(insn));
+	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
+				insn, sizeof(insn));
 	return insn_branch(insn, size, mode_bits(block->mode));
 }
 
 static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
-	switch (block->iclass) {
-	case ptic_call:
-		return XENPT_BRANCH_CALL;
-	case ptic_return:
-		return XENPT_BRANCH_RETURN;
-	case ptic_jump:
-		return XENPT_BRANCH_JUMP;
-	case ptic_cond_jump:
-		return XENPT_BRANCH_COND;
-	case ptic_error:
-	case ptic_far_call:
+	static const uint8_t branches[] = {
+		[ptic_other] = XENPT_BRANCH_NONE,
+		[ptic_call] = XENPT_BRANCH_CALL,
+		[ptic_return] = XENPT_BRANCH_RETURN,
+		[ptic_jump] = XENPT_BRANCH_JUMP,
+		[ptic_cond_jump] = XENPT_BRANCH_COND,
+		[ptic_far_return] = XENPT_BRANCH_FAR_RETURN,
+		[ptic_far_jump] = XENPT_BRANCH_FAR_JUMP,
+		[ptic_ptwrite] = XENPT_BRANCH_NONE,
+	};
+	unsigned int class = block->iclass;
+
+	if (class == ptic_error || class == ptic_far_call || class >= sizeof(branches))
 		return last_branch(flow, block);
-	case ptic_far_return:
-		return XENPT_BRANCH_FAR_RETURN;
-	case ptic_far_jump:
-		return XENPT_BRANCH_FAR_JUMP;
-	default:
-		return XENPT_BRANCH_NONE;
-	}
+	return branches[class];
 }
 
 /*
@@ -580,16 +534,47 @@ static bool continues(const struct out *out, const struct pt_block *block)
 {
 	const struct xenpt_event *last = out->block;
 
-	return last && last == &out->events[out->count - 1] &&
-	       last->branch == XENPT_BRANCH_NONE && block->ip > last->last &&
+	return last->branch == XENPT_BRANCH_NONE &&
+	       last == &out->events[out->count - 1] && block->ip > last->last &&
 	       block->ip - last->last <= INSN_SIZE_MAX &&
 	       last->transaction == block->speculative;
+}
+
+static struct xenpt_event *new_block(struct flow *flow, struct out *out,
+				     const struct pt_block *block)
+{
+	struct xenpt_event *event = &out->events[out->count++];
+
+	*event = (struct xenpt_event){
+		.type = XENPT_EVENT_BLOCK,
+		.ip = block->ip,
+		.has_ip = 1,
+		.time = flow->now.time,
+		.cr3 = flow->now.cr3,
+		/* libipt's is that of whoever put the block into its cache. */
+		.mode = flow->now.mode ? flow->now.mode : mode_bits(block->mode),
+		.transaction = block->speculative,
+	};
+	out->block = event;
+	flow->blocks++;
+	return event;
+}
+
+/* A program that never comes to a packet shall not hold up its reader. */
+static void check_endless(struct flow *flow, const struct pt_block *block)
+{
+	uint64_t offset = offset_now(flow);
+
+	flow->blocks = 0;
+	if (offset == flow->progress)
+		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block->end_ip);
+	flow->progress = offset;
 }
 
 static void take_block(struct flow *flow, struct out *out)
 {
 	struct pt_block block;
-	struct xenpt_event *event;
+	struct xenpt_event *event = out->block;
 
 	block.ninsn = 0;
 	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
@@ -602,49 +587,27 @@ static void take_block(struct flow *flow, struct out *out)
 		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
 		return;
 	}
-	if (continues(out, &block)) {
-		event = out->block;
-	} else {
+	if (!event || !continues(out, &block)) {
 		went_to(out, block.ip);
-		event = &out->events[out->count++];
-		*event = (struct xenpt_event){
-			.type = XENPT_EVENT_BLOCK,
-			.ip = block.ip,
-			.has_ip = 1,
-			.time = flow->now.time,
-			.cr3 = flow->now.cr3,
-			/* libipt's is that of whoever put the block into its cache. */
-			.mode = flow->now.mode ? flow->now.mode : mode_bits(block.mode),
-			.transaction = block.speculative,
-		};
-		out->block = event;
+		event = new_block(flow, out, &block);
 	}
 	event->last = block.end_ip;
 	event->insns += block.ninsn;
 	event->branch = branch_of(flow, &block);
-
-	if (++flow->blocks == ENDLESS_BLOCKS) {
-		uint64_t offset = offset_now(flow);
-
-		flow->blocks = 0;
-		if (offset == flow->progress)
-			lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block.end_ip);
-		flow->progress = offset;
-	}
+	if (flow->blocks == ENDLESS_BLOCKS)
+		check_endless(flow, &block);
 }
 
-/* One step. False: the span is done. */
+/* One step: an event at most, and a trouble. False: the span is done. */
 static bool step(struct flow *flow, struct out *out)
 {
 	if (!flow->synced)
 		return sync_forward(flow, out);
-	if (flow->status & pts_event_pending) {
-		if (!take_event(flow, out))
-			return false;
-	} else {
+	if (!(flow->status & pts_event_pending))
 		take_block(flow, out);
-	}
-	if (!flow->synced || flow->status >= 0)
+	else if (!take_event(flow, out))
+		return false;
+	if (flow->status >= 0 || !flow->synced)
 		return true;
 	if (flow->status == -pte_eos)
 		return false;
@@ -668,7 +631,6 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		out.block = events;
 		flow->pendings = 0;
 	}
-	/* A step writes two events at most: a trouble and what comes after. */
 	while (more && out.count + 2 <= max)
 		more = step(flow, &out);
 

@@ -7,7 +7,7 @@
 #include "parallel.h"
 #include "segment.h"
 
-#define BATCH_EVENTS 2048
+#define BATCH_EVENTS 1024
 
 /* Batches that a job may hold: what a usual span makes. */
 #define JOB_BATCHES 32

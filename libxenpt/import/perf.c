@@ -312,10 +312,10 @@ static struct xenpt_error *describe_all(struct perf *perf)
 		import_warn(perf->import, "%s: names no code: give it with --elf",
 			    perf->path);
 	if (perf->kernel)
-		import_warn(
-			perf->import,
-			"%s: the kernel was traced, too, but its code is not imported",
-			perf->path);
+		import_warn(perf->import,
+			    "%s: the kernel was traced, too, but its code is not in it: "
+			    "give it with --elf",
+			    perf->path);
 	if (perf->lost)
 		import_warn(perf->import,
 			    "%s: perf lost %" PRIu64 " records: images, or marks of "

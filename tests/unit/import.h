@@ -52,15 +52,31 @@ static inline const struct xenpt_file_info *bench_result(struct bench *bench)
 	return xenpt_file_info(bench->file);
 }
 
-static inline void bench_deinit(struct bench *bench)
+/* Close what is open. */
+static inline void bench_close(struct bench *bench)
 {
-	char command[128];
-
 	if (bench->writer) {
 		xenpt_writer_destroy(bench->writer);
 		close(bench->fd);
 	}
 	xenpt_file_close(bench->file);
+	bench->writer = NULL;
+	bench->file = NULL;
+	bench->warnings[0] = '\0';
+}
+
+/* Start another import in the same directory. */
+static inline void bench_again(struct bench *bench)
+{
+	bench_close(bench);
+	bench->writer = writer_open(&bench->fd);
+}
+
+static inline void bench_deinit(struct bench *bench)
+{
+	char command[128];
+
+	bench_close(bench);
 	snprintf(command, sizeof(command), "rm -r %s", bench->dir);
 	assert_int_equal(system(command), 0);
 }

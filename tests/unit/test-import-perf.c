@@ -390,6 +390,7 @@ static void missing_trace(void **state)
 	bench_init(&bench);
 	perf_begin();
 	put_info(false);
+	put_aux(4, 60, 20, PERF_AUX_FLAG_TRUNCATED);
 	put_aux(9, 0, 16, PERF_AUX_FLAG_TRUNCATED);
 	put_aux(4, 0, 8, 0);
 	put_aux(4, 8, 2, PERF_AUX_FLAG_PARTIAL);
@@ -397,7 +398,6 @@ static void missing_trace(void **state)
 	put_piece(1, 9, 1, 0, 16);
 	put_piece(0, 4, 1, 48, 16);
 	put_piece(0, 4, 1, 32, 16);
-	put_aux(4, 60, 20, PERF_AUX_FLAG_TRUNCATED);
 	lost = record_begin(PERF_RECORD_LOST, 0);
 	put64(0);
 	put64(5);
@@ -503,6 +503,13 @@ static void bad_files(void **state)
 	record_end(at);
 	perf_end("/none");
 	assert_fails(XENPT_ERROR_UNSUPPORTED, "perf inject");
+	perf_begin();
+	put_info(false);
+	at = record_begin(71, 0);
+	put64(0);
+	record_end(at);
+	perf_end("/none");
+	assert_fails(XENPT_ERROR_FORMAT, "is too short for its type");
 	perf_make("/none");
 	set64(perf.end, UINT64_MAX);
 	assert_fails(XENPT_ERROR_FORMAT, "feature BUILD_ID: its place");
@@ -533,15 +540,15 @@ static void impossible_pieces(void **state)
 static void cut_files(void **state)
 {
 	size_t whole, opened = 0;
+	struct bench bench;
 
 	perf_make("/none");
 	whole = perf.end;
+	bench_init(&bench);
 	for (size_t size = 0; size < whole; size += 8) {
-		struct xenpt_cpu cpu;
 		struct xenpt_error *err;
-		struct bench bench;
+		struct xenpt_cpu cpu;
 
-		bench_init(&bench);
 		perf.size = size;
 		err = import_perf(&bench, &cpu);
 		if (!err) {
@@ -550,9 +557,10 @@ static void cut_files(void **state)
 			opened++;
 		}
 		xenpt_error_destroy(err);
-		bench_deinit(&bench);
+		bench_again(&bench);
 	}
 	assert_true(opened > 10);
+	bench_deinit(&bench);
 }
 
 /* perf fills in the size when it ends; if it is killed, it does not. */

@@ -128,18 +128,18 @@ static void perf_that_is_cut(void **state)
 {
 	static uint8_t bytes[64 * 1024];
 	FILE *file = fopen(data_path("hase-loopy/loopy-20180404T162955.perf"), "rb");
+	struct bench bench;
 	size_t size;
 
 	assert_non_null(file);
 	size = fread(bytes, 1, sizeof(bytes), file);
 	fclose(file);
 	assert_int_equal(size, 37756);
+	bench_init(&bench);
 	for (size_t cut = 0; cut < size; cut += 8) {
 		struct xenpt_error *err;
 		struct xenpt_cpu cpu;
-		struct bench bench;
 
-		bench_init(&bench);
 		err = xenpt_import_perf(bench.writer, &bench.import,
 					bench_write(&bench, "cut", bytes, cut), &cpu);
 		if (!err)
@@ -147,8 +147,9 @@ static void perf_that_is_cut(void **state)
 		else
 			assert_non_null(strstr(err->message, "/cut: "));
 		xenpt_error_destroy(err);
-		bench_deinit(&bench);
+		bench_again(&bench);
 	}
+	bench_deinit(&bench);
 }
 
 int main(void)
