@@ -3,11 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "code-ipt.h"
 #include "cpu.h"
 #include "flow.h"
 #include "insn.h"
 #include "libxenpt/cleanup.h"
-#include "libxenpt/image.h"
 #include "packet.h"
 
 /*
@@ -18,80 +18,6 @@
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
-
-/* ---- code ---- */
-
-struct flow_code {
-	struct pt_image_section_cache *cache;
-	struct pt_image *sections;
-	const struct xenpt_image *image;
-};
-
-static void code_destroy(struct flow_code *code)
-{
-	if (!code)
-		return;
-	pt_image_free(code->sections);
-	pt_iscache_free(code->cache);
-	free(code);
-}
-
-XENPT_DEFINE_CLEANUP(struct flow_code, flow_code, code_destroy)
-
-/* One range of the code; the memory is that of the image's file, @path. */
-static int add_section(struct flow_code *code, const char *path,
-		       const struct image_section *section)
-{
-	struct pt_asid asid;
-	int isid;
-
-	isid = pt_iscache_add_file(code->cache, path, section->offset, section->size,
-				   section->address);
-	if (isid < 0)
-		return isid;
-	pt_asid_init(&asid);
-	asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
-	return pt_image_add_cached(code->sections, code->cache, isid, &asid);
-}
-
-/*
- * Sections are backed by a file: libipt's block cache hangs on such sections, and
- * with a callback for memory decoding takes three to five times as long. They are
- * in a section cache, which keeps them, and what was cached with them, from one
- * span to the next. Each thread has its own, for their locks are taken at every
- * block.
- */
-static struct xenpt_error *code_create(const struct xenpt_image *image,
-				       struct flow_code **ret)
-{
-	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
-	const struct image_section *sections;
-	char path[64];
-	size_t count;
-
-	if (!code)
-		return xenpt_error_no_memory();
-	code->image = image;
-	code->cache = pt_iscache_alloc(NULL);
-	code->sections = pt_image_alloc(NULL);
-	if (!code->cache || !code->sections)
-		return xenpt_error_no_memory();
-
-	sections = xenpt_image_sections(image, &count);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
-	for (size_t i = 0; i < count; i++) {
-		int status = add_section(code, path, &sections[i]);
-
-		if (status < 0)
-			return xenpt_error_create(
-				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",
-				sections[i].address, pt_errstr(pt_errcode(status)));
-	}
-	*ret = no_cleanup_ptr(code);
-	return NULL;
-}
-
-/* ---- flow ---- */
 
 struct flow {
 	const struct flow_code *code;
@@ -165,7 +91,7 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	flow->decoder = pt_blk_alloc_decoder(&config);
 	if (!flow->decoder)
 		return xenpt_error_no_memory();
-	if (pt_blk_set_image(flow->decoder, code->sections) < 0)
+	if (pt_blk_set_image(flow->decoder, code_sections(code)) < 0)
 		return xenpt_error_create(XENPT_ERROR_INVALID,
 					  "libipt refuses the image");
 	*ret = no_cleanup_ptr(flow);
@@ -409,9 +335,10 @@ static bool state_event(struct flow *flow, struct out *out, const struct pt_even
 		return true;
 	}
 	case ptev_cbr:
+		/* Written at each wake-up, changed or not: SDM, "Core:Bus Ratio". */
 		changed = flow->now.cbr != ev->variant.cbr.ratio;
 		flow->now.cbr = ev->variant.cbr.ratio;
-		if (!is_news(flow, ev, changed))
+		if (!changed && !flow->first)
 			return true;
 		event = emit(flow, out, XENPT_EVENT_CBR);
 		event->value = ev->variant.cbr.ratio;
@@ -575,8 +502,8 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
-	size = xenpt_image_read(flow->code->image, flow->now.cr3, block->end_ip, insn,
-				sizeof(insn));
+	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
+				insn, sizeof(insn));
 	return insn_branch(insn, size, mode_bits(block->mode));
 }
 

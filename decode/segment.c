@@ -22,8 +22,10 @@
 
 struct segmenter {
 	struct stream *stream;
-	uint8_t *buf; /* trace that is in no span yet */
-	size_t size, capacity;
+	uint8_t *memory;
+	size_t capacity;
+	uint8_t *buf; /* in memory: trace that is in no span yet */
+	size_t size;
 	uint64_t offset;  /* of buf in the vCPU's trace */
 	bool synced;      /* buf starts with a PSB */
 	bool joined;      /* … at which the last span ended */
@@ -60,7 +62,7 @@ void segmenter_destroy(struct segmenter *segmenter)
 	if (!segmenter)
 		return;
 	stream_destroy(segmenter->stream);
-	free(segmenter->buf);
+	free(segmenter->memory);
 	free(segmenter);
 }
 
@@ -244,19 +246,25 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 	return false;
 }
 
+/* Make room for @size more bytes at the end of the buffer. */
 static bool reserve(struct segmenter *segmenter, size_t size)
 {
+	size_t taken = segmenter->buf - segmenter->memory;
 	size_t capacity = segmenter->capacity ? segmenter->capacity : 2 * SPAN_SIZE;
-	uint8_t *buf;
+	uint8_t *memory;
 
-	if (size <= segmenter->capacity)
+	if (segmenter->capacity - taken - segmenter->size >= size)
 		return true;
-	while (capacity < size)
+	while (capacity < segmenter->size + size)
 		capacity *= 2;
-	buf = realloc(segmenter->buf, capacity);
-	if (!buf)
+	memory = segmenter->memory;
+	if (taken)
+		memmove(memory, segmenter->buf, segmenter->size);
+	if (capacity > segmenter->capacity)
+		memory = realloc(memory, capacity);
+	if (!memory)
 		return false;
-	segmenter->buf = buf;
+	segmenter->memory = segmenter->buf = memory;
 	segmenter->capacity = capacity;
 	return true;
 }
@@ -269,7 +277,7 @@ static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 	*ret = size > 0;
 	if (!size)
 		return NULL;
-	if (!reserve(segmenter, segmenter->size + size))
+	if (!reserve(segmenter, size))
 		return xenpt_error_no_memory();
 	if (!segmenter->size)
 		segmenter->offset = stream_offset(segmenter->stream);
@@ -284,10 +292,9 @@ static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 /* Drop the first @size bytes of the buffer. */
 static void drop(struct segmenter *segmenter, size_t size)
 {
+	segmenter->buf += size;
 	segmenter->size -= size;
 	segmenter->offset += size;
-	if (segmenter->size)
-		memmove(segmenter->buf, segmenter->buf + size, segmenter->size);
 }
 
 /* Make the first @size bytes a span; its bytes and those ahead are copied out. */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The code as libipt wants it. */
+#ifndef DECODE_CODE_IPT_H
+#define DECODE_CODE_IPT_H
+
+#include <intel-pt.h>
+
+#include "flow.h"
+
+/* For one thread; @image must outlive it. */
+struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret);
+void code_destroy(struct flow_code *code);
+
+struct pt_image *code_sections(const struct flow_code *code);
+const struct xenpt_image *code_image(const struct flow_code *code);
+
+#endif
