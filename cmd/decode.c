@@ -86,13 +86,11 @@ static const struct argp_option options[] = {
 	{},
 };
 
-/* argp_error() does not return. */
 static void check(struct argp_state *state, const char *option, struct xenpt_error *err)
 {
-	_cleanup_error_ struct xenpt_error *guard = err;
-
 	if (err)
 		argp_error(state, "--%s: %s", option, err->message);
+	xenpt_error_destroy(err);
 }
 
 static const struct format *parse_format(struct argp_state *state, const char *arg)

@@ -20,8 +20,6 @@
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
 
-/* ---- flow ---- */
-
 struct flow {
 	const struct flow_code *code;
 	struct pt_block_decoder *decoder;
@@ -95,7 +93,7 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	flow->decoder = pt_blk_alloc_decoder(&config);
 	if (!flow->decoder)
 		return xenpt_error_no_memory();
-	if (pt_blk_set_image(flow->decoder, code->sections) < 0)
+	if (pt_blk_set_image(flow->decoder, code_sections(code)) < 0)
 		return xenpt_error_create(XENPT_ERROR_INVALID,
 					  "libipt refuses the image");
 	*ret = no_cleanup_ptr(flow);
@@ -346,9 +344,10 @@ static bool state_event(struct flow *flow, struct out *out, const struct pt_even
 		return true;
 	}
 	case ptev_cbr:
+		/* Written at each wake-up, changed or not: SDM, "Core:Bus Ratio". */
 		changed = flow->now.cbr != ev->variant.cbr.ratio;
 		flow->now.cbr = ev->variant.cbr.ratio;
-		if (!is_news(flow, ev, changed))
+		if (!changed && !flow->first)
 			return true;
 		event = emit(flow, out, XENPT_EVENT_CBR);
 		event->value = ev->variant.cbr.ratio;
@@ -512,8 +511,8 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
-	size = xenpt_image_read(flow->code->image, flow->now.cr3, block->end_ip, insn,
-				sizeof(insn));
+	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
+				insn, sizeof(insn));
 	return insn_branch(insn, size, mode_bits(block->mode));
 }
 
@@ -592,9 +591,9 @@ static bool is_foreign(const struct flow *flow, const struct pt_block *block)
 {
 	if (flow->now.cr3 != XENPT_CR3_ANY)
 		return false;
-	return code_ipt_is_own(flow->code, block->ip) ||
+	return code_is_own(flow->code, block->ip) ||
 	       (block->truncated &&
-		code_ipt_is_own(flow->code, block->end_ip + block->size - 1));
+		code_is_own(flow->code, block->end_ip + block->size - 1));
 }
 
 /*
@@ -706,8 +705,8 @@ static const struct flow_state *flow_state(const struct flow *flow)
 
 const struct flow_ops flow_ipt = {
 	.name = "libipt",
-	.code_create = code_ipt_create,
-	.code_destroy = code_ipt_destroy,
+	.code_create = code_create,
+	.code_destroy = code_destroy,
 	.create = flow_create,
 	.destroy = flow_destroy,
 	.next = flow_next,

@@ -22,8 +22,10 @@
 
 struct segmenter {
 	struct stream *stream;
-	uint8_t *buf; /* trace that is in no span yet */
-	size_t size, capacity;
+	uint8_t *memory;
+	size_t capacity;
+	uint8_t *buf; /* in memory: trace that is in no span yet */
+	size_t size;
 	uint64_t offset;  /* of buf in the vCPU's trace */
 	bool synced;      /* buf starts with a PSB */
 	bool joined;      /* … at which the last span ended */
@@ -31,9 +33,10 @@ struct segmenter {
 	uint64_t filled;  /* bytes taken from the stream */
 
 	/* About the span that starts at buf: */
-	size_t checked; /* PSBs before this are no place to cut */
-	size_t scanned; /* packets before this were looked at for a PIP */
-	bool pip;       /* there is one */
+	size_t checked;  /* the last PSB that is no place to cut */
+	size_t searched; /* up to here there is no other */
+	size_t scanned;  /* packets before this were looked at for a PIP */
+	bool pip;        /* there is one */
 };
 
 void segment_deinit(struct segment *segment)
@@ -60,7 +63,7 @@ void segmenter_destroy(struct segmenter *segmenter)
 	if (!segmenter)
 		return;
 	stream_destroy(segmenter->stream);
-	free(segmenter->buf);
+	free(segmenter->memory);
 	free(segmenter);
 }
 
@@ -207,6 +210,24 @@ static bool has_pip(struct segmenter *segmenter, size_t end)
 
 /* ---- cutting ---- */
 
+/* The PSB after the one that was checked; no byte is looked at again and again. */
+static bool next_psb(struct segmenter *segmenter, size_t *ret)
+{
+	size_t from = segmenter->checked + PSB_SIZE;
+	const uint8_t *psb;
+
+	if (from < segmenter->searched)
+		from = segmenter->searched;
+	if (from > segmenter->size)
+		return false;
+	psb = psb_find(segmenter->buf + from, segmenter->size - from);
+	if (psb)
+		*ret = segmenter->searched = psb - segmenter->buf;
+	else if (segmenter->size - from >= PSB_SIZE)
+		segmenter->searched = segmenter->size - PSB_SIZE + 1;
+	return psb;
+}
+
 /*
  * Find the PSB that the next span starts with, such that what a decoder knows
  * there is what it would know had it come all the way: CR3 and the mode.
@@ -216,18 +237,13 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 		     size_t *ahead_ret)
 {
 	const uint8_t *data = segmenter->buf;
-	size_t before = segmenter->checked;
 
-	while (before < segmenter->size) {
-		const uint8_t *found;
+	for (;;) {
+		size_t before = segmenter->checked, psb;
 		struct psb_plus plus;
-		size_t psb;
 
-		found = psb_find(data + before + PSB_SIZE,
-				 segmenter->size - before - PSB_SIZE);
-		if (!found)
+		if (!next_psb(segmenter, &psb))
 			return false;
-		psb = found - data;
 		if (!all && segmenter->size - psb < PSB_PLUS_MAX)
 			return false;
 		if (psb >= SPAN_SIZE && psb_is_reached(data, before, psb)) {
@@ -239,24 +255,29 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 				return true;
 			}
 		}
-		before = segmenter->checked = psb;
+		segmenter->checked = psb;
 	}
-	return false;
 }
 
+/* Make room for @size more bytes at the end of the buffer. */
 static bool reserve(struct segmenter *segmenter, size_t size)
 {
+	size_t taken = segmenter->buf - segmenter->memory;
 	size_t capacity = segmenter->capacity ? segmenter->capacity : 2 * SPAN_SIZE;
-	uint8_t *buf;
+	uint8_t *memory;
 
-	if (size <= segmenter->capacity)
+	if (segmenter->capacity - taken - segmenter->size >= size)
 		return true;
-	while (capacity < size)
+	while (capacity < segmenter->size + size)
 		capacity *= 2;
-	buf = realloc(segmenter->buf, capacity);
-	if (!buf)
+	memory = segmenter->memory;
+	if (taken)
+		memmove(memory, segmenter->buf, segmenter->size);
+	if (capacity > segmenter->capacity)
+		memory = realloc(memory, capacity);
+	if (!memory)
 		return false;
-	segmenter->buf = buf;
+	segmenter->memory = segmenter->buf = memory;
 	segmenter->capacity = capacity;
 	return true;
 }
@@ -269,7 +290,7 @@ static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 	*ret = size > 0;
 	if (!size)
 		return NULL;
-	if (!reserve(segmenter, segmenter->size + size))
+	if (!reserve(segmenter, size))
 		return xenpt_error_no_memory();
 	if (!segmenter->size)
 		segmenter->offset = stream_offset(segmenter->stream);
@@ -284,10 +305,9 @@ static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 /* Drop the first @size bytes of the buffer. */
 static void drop(struct segmenter *segmenter, size_t size)
 {
+	segmenter->buf += size;
 	segmenter->size -= size;
 	segmenter->offset += size;
-	if (segmenter->size)
-		memmove(segmenter->buf, segmenter->buf + size, segmenter->size);
 }
 
 /* Make the first @size bytes a span; its bytes and those ahead are copied out. */
@@ -306,7 +326,7 @@ static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 	};
 	segment->joined = segmenter->joined;
 	segmenter->joined = segmenter->synced = ahead > 0;
-	segmenter->checked = 0;
+	segmenter->checked = segmenter->searched = 0;
 	segmenter->scanned = 0;
 	segmenter->pip = false;
 	drop(segmenter, size);

@@ -16,18 +16,17 @@ void xenpt_stats_add(struct xenpt_stats *stats, const struct xenpt_event *events
 		     size_t count)
 {
 	uint64_t blocks = 0, insns = 0;
-	uint64_t first = stats->first_time, last = stats->last_time;
+	/* Less one: no time, 0, is then the largest. */
+	uint64_t first = stats->first_time - 1, last = stats->last_time;
 
 	/* Nearly all events are blocks: their sums stay in registers. */
 	for (size_t i = 0; i < count; i++) {
 		const struct xenpt_event *event = &events[i];
 
-		if (event->time) {
-			if (!first || event->time < first)
-				first = event->time;
-			if (event->time > last)
-				last = event->time;
-		}
+		if (event->time - 1 < first)
+			first = event->time - 1;
+		if (event->time > last)
+			last = event->time;
 		if (event->type != XENPT_EVENT_BLOCK) {
 			add_rare(stats, event);
 			continue;
@@ -40,6 +39,6 @@ void xenpt_stats_add(struct xenpt_stats *stats, const struct xenpt_event *events
 	stats->blocks += blocks;
 	stats->insns += insns;
 	stats->events[XENPT_EVENT_BLOCK] += blocks;
-	stats->first_time = first;
+	stats->first_time = first + 1;
 	stats->last_time = last;
 }

@@ -5,6 +5,7 @@
 
 #include "xenpt/command.h"
 
+/* clang-format off */
 const struct xenpt_cmd *const commands[] = {
 	&xenpt_cmd_decode,
 	&xenpt_cmd_import,
@@ -15,6 +16,7 @@ const struct xenpt_cmd *const commands[] = {
 	&xenpt_cmd_help,
 	NULL,
 };
+/* clang-format on */
 
 const struct xenpt_cmd *command_find(const char *name)
 {

@@ -121,8 +121,7 @@ static void ui_progress(const char *what, struct xenpt_progress progress)
 static void on_signal(int sig)
 {
 	close(term.pager_fd);
-	while (waitpid(term.pager_pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	waitpid(term.pager_pid, NULL, 0);
 	signal(sig, SIG_DFL);
 	raise(sig);
 }

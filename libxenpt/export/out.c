@@ -108,8 +108,10 @@ struct xenpt_error *xenpt_out_error(const struct xenpt_out *out)
 struct xenpt_error *xenpt_out_finish(struct xenpt_out *out)
 {
 	xenpt_out_flush(out);
-	put(out, out->text.data + out->text_begin, out->text.count - out->text_begin);
-	out->text_begin = out->text.count;
+	if (out->kept)
+		put(out, out->text.data + out->text_begin,
+		    out->text.count - out->text_begin);
+	out->kept = 0;
 	if (!out->errnum && fflush(out->file) != 0)
 		out->errnum = errno;
 	return xenpt_out_error(out);

@@ -51,6 +51,21 @@ static void elf_elsewhere(void **state)
 	bench_deinit(&bench);
 }
 
+/* The kernel maps whole pages: that is the base which users see. */
+static void elf_that_begins_inside_a_page(void **state)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	elf_make(&elf, 0x400000);
+	elf.phdrs[0].p_offset = 0x40;
+	elf.phdrs[0].p_vaddr = 0x400040;
+	assert_success(import_elf(&bench, 0x10000, NULL));
+	bench_result(&bench);
+	assert_int_equal(symbol_at(&bench, "main"), 0x11000);
+	bench_deinit(&bench);
+}
+
 static void elf_without_sections(void **state)
 {
 	struct bench bench;
@@ -262,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(elf_at_its_addresses),
 		cmocka_unit_test(elf_elsewhere),
+		cmocka_unit_test(elf_that_begins_inside_a_page),
 		cmocka_unit_test(elf_without_sections),
 		cmocka_unit_test(elf_of_debug_information),
 		cmocka_unit_test(elf_of_another_build),

@@ -164,6 +164,33 @@ static void paths_out_of_the_bundle(void **state)
 	}
 }
 
+/* Directories beside the bundle, with names that are nearly its own. */
+static void paths_into_a_sibling(void **state)
+{
+	char sibling[80], json[1024];
+	struct bench bench;
+
+	for (int i = 0; i < 2; i++) {
+		struct bench other;
+
+		bundle_init(&bench);
+		snprintf(sibling, sizeof(sibling), "%s%s", bench.dir, i ? "x" : "");
+		if (!i)
+			sibling[strlen(sibling) - 1] ^= 1;
+		assert_int_equal(mkdir(sibling, 0777), 0);
+		strcpy(other.dir, sibling);
+		bench_write(&other, "secret", "secret", 6);
+		snprintf(json, sizeof(json),
+			 BUNDLE("\"cpus\":[{\"id\":0,\"iptTrace\":\"..%s/secret\"}]"),
+			 strrchr(sibling, '/'));
+		assert_error(import_lldb(&bench, json), XENPT_ERROR_INVALID,
+			     "leads out of the bundle");
+		unlink(bench_path(&other, "secret"));
+		rmdir(sibling);
+		bench_deinit(&bench);
+	}
+}
+
 static void json_of_the_wrong_kind(void **state)
 {
 	static const struct {
@@ -249,6 +276,7 @@ int main(void)
 		cmocka_unit_test(kernel),
 		cmocka_unit_test(modules_that_cannot_be_had),
 		cmocka_unit_test(paths_out_of_the_bundle),
+		cmocka_unit_test(paths_into_a_sibling),
 		cmocka_unit_test(json_of_the_wrong_kind),
 		cmocka_unit_test(several_processes),
 	};

@@ -390,6 +390,7 @@ static void missing_trace(void **state)
 	bench_init(&bench);
 	perf_begin();
 	put_info(false);
+	put_aux(4, 60, 20, PERF_AUX_FLAG_TRUNCATED);
 	put_aux(9, 0, 16, PERF_AUX_FLAG_TRUNCATED);
 	put_aux(4, 0, 8, 0);
 	put_aux(4, 8, 2, PERF_AUX_FLAG_PARTIAL);
@@ -397,7 +398,6 @@ static void missing_trace(void **state)
 	put_piece(1, 9, 1, 0, 16);
 	put_piece(0, 4, 1, 48, 16);
 	put_piece(0, 4, 1, 32, 16);
-	put_aux(4, 60, 20, PERF_AUX_FLAG_TRUNCATED);
 	lost = record_begin(PERF_RECORD_LOST, 0);
 	put64(0);
 	put64(5);
@@ -503,6 +503,13 @@ static void bad_files(void **state)
 	record_end(at);
 	perf_end("/none");
 	assert_fails(XENPT_ERROR_UNSUPPORTED, "perf inject");
+	perf_begin();
+	put_info(false);
+	at = record_begin(71, 0);
+	put64(0);
+	record_end(at);
+	perf_end("/none");
+	assert_fails(XENPT_ERROR_FORMAT, "is too short for its type");
 	perf_make("/none");
 	set64(perf.end, UINT64_MAX);
 	assert_fails(XENPT_ERROR_FORMAT, "feature BUILD_ID: its place");

@@ -30,6 +30,7 @@ static void make_file(const char *path, size_t size)
 
 	assert_true(fd >= 0);
 	check_error(xenpt_writer_create(fd, path, &writer));
+	describe_code(writer);
 	check_error(
 		xenpt_writer_code(writer, 0, XENPT_CR3_ANY, 0x1000, code, sizeof(code)));
 	describe_vcpu(writer, 0);
@@ -56,7 +57,7 @@ static void make_file(const char *path, size_t size)
 static long peak(const char *path, const char *arg, const char *value)
 {
 	char *argv[] = {
-		(char *)XENPT_PROGRAM, (char *)"decode", (char *)"-j2", (char *)arg,
+		(char *)"xenpt/xenpt", (char *)"decode", (char *)"-j2", (char *)arg,
 		(char *)value,         (char *)path,     NULL
 	};
 	posix_spawn_file_actions_t actions;
@@ -83,8 +84,8 @@ static void test_memory(void **state)
 
 	close(mkstemp(small));
 	close(mkstemp(large));
-	make_file(small, 1 << 20);
-	make_file(large, 10 << 20);
+	make_file(small, 1 << 17);
+	make_file(large, 10 << 17);
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		before = peak(small, "-F", formats[i]);
 		after = peak(large, "-F", formats[i]);
