@@ -340,6 +340,9 @@ static void check_block(const struct xenpt_event *event, const struct xenpt_imag
 	must(event->branch != XENPT_BRANCH_NONE || !event->has_to);
 	size = xenpt_image_read(image, event->cr3, event->last, insn, sizeof(insn));
 	must(size);
+	/* libipt knows these two in 64-bit mode, too, where they are invalid. */
+	if (event->mode == 64 && (memchr(insn, 0x9a, size) || memchr(insn, 0xea, size)))
+		return;
 	if (event->branch != XENPT_BRANCH_NONE)
 		must(event->branch == insn_branch(insn, size, event->mode));
 }
