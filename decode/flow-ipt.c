@@ -21,7 +21,7 @@
 #define PENDING_MAX 8
 
 struct flow {
-	const struct flow_code *code;
+	struct flow_code *code;
 	struct pt_block_decoder *decoder;
 	struct flow_span span;
 
@@ -87,15 +87,11 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	cpu_config(cpu, &config);
 	config.begin = (uint8_t *)span->data;
 	config.end = config.begin + span->size + span->ahead;
-	config.flags.variant.block.end_on_call = 1;
-	config.flags.variant.block.end_on_jump = 1;
+	code_config(&config);
 	config.flags.variant.block.enable_tick_events = has_time(span);
 	flow->decoder = pt_blk_alloc_decoder(&config);
 	if (!flow->decoder)
 		return xenpt_error_no_memory();
-	if (pt_blk_set_image(flow->decoder, code_sections(code)) < 0)
-		return xenpt_error_create(XENPT_ERROR_INVALID,
-					  "libipt refuses the image");
 	*ret = no_cleanup_ptr(flow);
 	return NULL;
 }
@@ -130,6 +126,13 @@ static void went_to(struct out *out, uint64_t ip)
 		out->block->has_to = 1;
 	}
 	out->block = NULL;
+}
+
+static void set_mode(struct flow *flow, uint8_t mode)
+{
+	flow->now.mode = mode;
+	/* It fails for no decoder only. */
+	pt_blk_set_image(flow->decoder, code_sections(flow->code, mode));
 }
 
 static uint64_t offset_now(const struct flow *flow)
@@ -230,6 +233,7 @@ static bool sync_forward(struct flow *flow, struct out *out)
 		.cr3 = XENPT_CR3_ANY,
 		.cbr = flow->now.cbr,
 	};
+	set_mode(flow, 0);
 
 	flow->status = pt_blk_sync_set(flow->decoder, flow->sync);
 	if (flow->status == -pte_eos)
@@ -325,7 +329,7 @@ static bool state_event(struct flow *flow, struct out *out, const struct pt_even
 		return true;
 	case ptev_exec_mode:
 		changed = flow->now.mode != mode_bits(ev->variant.exec_mode.mode);
-		flow->now.mode = mode_bits(ev->variant.exec_mode.mode);
+		set_mode(flow, mode_bits(ev->variant.exec_mode.mode));
 		if (!is_news(flow, ev, changed))
 			return true;
 		event = emit(flow, out, XENPT_EVENT_MODE);
@@ -513,7 +517,7 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 
 	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
 				insn, sizeof(insn));
-	return insn_branch(insn, size, mode_bits(block->mode));
+	return insn_branch(insn, size, flow->now.mode);
 }
 
 static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
@@ -560,8 +564,7 @@ static struct xenpt_event *new_block(struct flow *flow, struct out *out,
 		.has_ip = 1,
 		.time = flow->now.time,
 		.cr3 = flow->now.cr3,
-		/* libipt's is that of whoever put the block into its cache. */
-		.mode = flow->now.mode ? flow->now.mode : mode_bits(block->mode),
+		.mode = flow->now.mode,
 		.transaction = block->speculative,
 	};
 	out->block = event;
