@@ -35,8 +35,12 @@ struct arguments {
 	bool json;
 };
 
+enum {
+	KEY_JSON = 0x100
+};
+
 static const struct argp_option options[] = {
-	{ "json", 'j', NULL, 0, "Print one JSON object" },
+	{ "json", KEY_JSON, NULL, 0, "Print one JSON object" },
 	{},
 };
 
@@ -45,7 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct arguments *arguments = state->input;
 
 	switch (key) {
-	case 'j':
+	case KEY_JSON:
 		arguments->json = true;
 		return 0;
 	case ARGP_KEY_ARG:

@@ -33,9 +33,10 @@ struct segmenter {
 	uint64_t filled;  /* bytes taken from the stream */
 
 	/* About the span that starts at buf: */
-	size_t checked; /* PSBs before this are no place to cut */
-	size_t scanned; /* packets before this were looked at for a PIP */
-	bool pip;       /* there is one */
+	size_t checked;  /* the last PSB that is no place to cut */
+	size_t searched; /* up to here there is no other */
+	size_t scanned;  /* packets before this were looked at for a PIP */
+	bool pip;        /* there is one */
 };
 
 void segment_deinit(struct segment *segment)
@@ -209,6 +210,24 @@ static bool has_pip(struct segmenter *segmenter, size_t end)
 
 /* ---- cutting ---- */
 
+/* The PSB after the one that was checked; no byte is looked at again and again. */
+static bool next_psb(struct segmenter *segmenter, size_t *ret)
+{
+	size_t from = segmenter->checked + PSB_SIZE;
+	const uint8_t *psb;
+
+	if (from < segmenter->searched)
+		from = segmenter->searched;
+	if (from > segmenter->size)
+		return false;
+	psb = psb_find(segmenter->buf + from, segmenter->size - from);
+	if (psb)
+		*ret = segmenter->searched = psb - segmenter->buf;
+	else if (segmenter->size - from >= PSB_SIZE)
+		segmenter->searched = segmenter->size - PSB_SIZE + 1;
+	return psb;
+}
+
 /*
  * Find the PSB that the next span starts with, such that what a decoder knows
  * there is what it would know had it come all the way: CR3 and the mode.
@@ -218,18 +237,13 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 		     size_t *ahead_ret)
 {
 	const uint8_t *data = segmenter->buf;
-	size_t before = segmenter->checked;
 
-	while (before < segmenter->size) {
-		const uint8_t *found;
+	for (;;) {
+		size_t before = segmenter->checked, psb;
 		struct psb_plus plus;
-		size_t psb;
 
-		found = psb_find(data + before + PSB_SIZE,
-				 segmenter->size - before - PSB_SIZE);
-		if (!found)
+		if (!next_psb(segmenter, &psb))
 			return false;
-		psb = found - data;
 		if (!all && segmenter->size - psb < PSB_PLUS_MAX)
 			return false;
 		if (psb >= SPAN_SIZE && psb_is_reached(data, before, psb)) {
@@ -241,9 +255,8 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 				return true;
 			}
 		}
-		before = segmenter->checked = psb;
+		segmenter->checked = psb;
 	}
-	return false;
 }
 
 /* Make room for @size more bytes at the end of the buffer. */
@@ -313,7 +326,7 @@ static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 	};
 	segment->joined = segmenter->joined;
 	segmenter->joined = segmenter->synced = ahead > 0;
-	segmenter->checked = 0;
+	segmenter->checked = segmenter->searched = 0;
 	segmenter->scanned = 0;
 	segmenter->pip = false;
 	drop(segmenter, size);

@@ -383,6 +383,54 @@ static void test_many_processes(void **state)
 	assert_int_equal(depth(), 2);
 }
 
+static void test_same_system_call(void **state)
+{
+	/* Two threads wait in the same system call: the later one is likelier. */
+	cr3 = USER_CR3;
+	call(0x1010, 0x2000);
+	syscall(0x2010, KERNEL);
+	iret(KERNEL + 0x20, 0x5000);
+	call(0x5010, 0x6000);
+	call(0x6010, 0x2000);
+	syscall(0x2010, KERNEL);
+	iret(KERNEL + 0x20, 0x7000);
+	syscall(0x7010, KERNEL);
+	iret(KERNEL + 0x20, 0x2012);
+	assert_true(change.switched);
+	assert_int_equal(depth(), 3);
+	syscall(0x2040, KERNEL);
+	iret(KERNEL + 0x20, 0x2012);
+	assert_true(change.switched);
+	assert_int_equal(depth(), 2);
+}
+
+static void test_deep_user(void **state)
+{
+	for (int i = 0; i < 65600; i++)
+		call(0x1010, 0x1000);
+	syscall(0x1020, KERNEL);
+	for (int i = 0; i < 10; i++)
+		call(KERNEL + 0x10, KERNEL);
+	assert_int_equal(depth(), 65536);
+	iret(KERNEL + 0x20, 0x1022);
+	assert_false(change.inferred);
+	assert_int_equal(change.popped, 11);
+	assert_int_equal(depth(), 65525);
+}
+
+static void test_lost_threads(void **state)
+{
+	call(0x1010, 0x2000);
+	syscall(0x2010, KERNEL);
+	iret(KERNEL + 0x20, 0x5000);
+	/* While events are lost, other threads may have run on. */
+	other(XENPT_EVENT_GAP, 0, 0);
+	block(KERNEL, KERNEL + 4, XENPT_BRANCH_NONE, 0);
+	iret(KERNEL + 0x20, 0x2012);
+	assert_false(change.switched);
+	assert_int_equal(depth(), 1);
+}
+
 static void test_lost(void **state)
 {
 	static const enum xenpt_event_type types[] = { XENPT_EVENT_GAP, XENPT_EVENT_ERROR,
@@ -463,6 +511,9 @@ int main(void)
 		TEST(test_process_switch),
 		TEST(test_signal),
 		TEST(test_many_processes),
+		TEST(test_same_system_call),
+		TEST(test_deep_user),
+		TEST(test_lost_threads),
 		TEST(test_lost),
 		TEST(test_off_on),
 		TEST(test_transaction),
