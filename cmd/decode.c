@@ -306,7 +306,9 @@ static struct xenpt_error *create_sink(struct job *job, unsigned int rows,
 						  "--itrace: the clock of this trace is "
 						  "not known: give the period of 'i' in "
 						  "i or t");
-		sink_options.period_ticks = itrace->period / job->clock.ns_per_tick + 1;
+		sink_options.period_ticks = select_ticks(itrace->period, &job->clock);
+		if (!sink_options.period_ticks)
+			sink_options.period_ticks = 1;
 	}
 	job->ui->page(job->ui);
 	sink_options.out = job->ui->out;

@@ -188,16 +188,23 @@ struct xenpt_error *select_time(const char *arg, struct time_bound ret[2])
 	return NULL;
 }
 
+uint64_t select_ticks(uint64_t ns, const struct xenpt_clock *clock)
+{
+	double ticks = ns / clock->ns_per_tick;
+
+	return ticks >= 0x1p64 ? UINT64_MAX : (uint64_t)ticks;
+}
+
 static uint64_t ticks_of(const struct time_bound *bound, uint64_t first,
 			 const struct xenpt_clock *clock)
 {
-	double ticks;
+	uint64_t ticks;
 
 	if (!bound->relative)
 		return bound->value;
-	ticks = bound->value / clock->ns_per_tick;
-	return ticks >= (double)(UINT64_MAX - first) ? UINT64_MAX
-						     : first + (uint64_t)ticks;
+	if (__builtin_add_overflow(first, select_ticks(bound->value, clock), &ticks))
+		return UINT64_MAX;
+	return ticks;
 }
 
 struct xenpt_error *select_time_apply(const struct time_bound bounds[2], uint64_t first,

@@ -66,7 +66,9 @@ static bool wants_insn(struct xenpt_sink *sink, const struct xenpt_event *event)
 	if (options->period_ticks && event->time) {
 		if (event->time < sink->next_time)
 			return false;
-		sink->next_time = event->time + options->period_ticks;
+		if (__builtin_add_overflow(event->time, options->period_ticks,
+					   &sink->next_time))
+			sink->next_time = UINT64_MAX;
 	}
 	return options->period < 2 || ++sink->insns % options->period == 0;
 }

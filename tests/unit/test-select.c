@@ -84,6 +84,18 @@ static void test_time(void **state)
 	refuse(select_time_apply(bounds, 0, &none, &filter));
 }
 
+/* The clock of a hostile file: no number of ticks is out of range. */
+static void test_ticks(void **state)
+{
+	struct xenpt_clock clock = { .ns_per_tick = 0.5 };
+
+	assert_int_equal(select_ticks(3, &clock), 6);
+	clock.ns_per_tick = 0x1p-63;
+	assert_int_equal(select_ticks(1000, &clock), UINT64_MAX);
+	clock.ns_per_tick = 0x1p32;
+	assert_int_equal(select_ticks(1000, &clock), 0);
+}
+
 static void test_addresses(void **state)
 {
 	struct xenpt_filter filter = XENPT_FILTER_ALL;
@@ -115,6 +127,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vcpus),
 		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_ticks),
 		cmocka_unit_test(test_addresses),
 	};
 
