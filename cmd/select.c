@@ -274,13 +274,16 @@ struct xenpt_error *select_symbol(const char *name, const struct xenpt_symtab *s
 {
 	struct xenpt_symbol symbol;
 
-	if (!xenpt_symtab_find_name(symtab, name, &symbol))
+	if (!xenpt_symtab_find_name(symtab, filter->cr3, name, &symbol))
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND,
 					  "there is no symbol '%s', and it is no range "
 					  "LO..HI of hexadecimal addresses",
 					  name);
 	filter->ip_lo = symbol.address;
 	filter->ip_hi = symbol.size ? symbol.address + symbol.size - 1
-				    : symbol_end(symtab, filter->cr3, symbol.address);
+				    : symbol_end(symtab, symbol.cr3, symbol.address);
+	/* Others have other code there. */
+	if (filter->cr3 == XENPT_CR3_ANY)
+		filter->cr3 = symbol.cr3;
 	return NULL;
 }

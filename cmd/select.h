@@ -37,7 +37,7 @@ struct xenpt_error *select_time_apply(const struct time_bound bounds[2], uint64_
 /* "LO..HI" -> the ends, inclusive, of @filter's addresses. False: it is none. */
 bool select_range(const char *arg, struct xenpt_filter *filter);
 
-/* The same for the code of a function. */
+/* The same for the code of a function that @filter's address space has. */
 struct xenpt_error *select_symbol(const char *name, const struct xenpt_symtab *symtab,
 				  struct xenpt_filter *filter);
 
