@@ -244,8 +244,9 @@ struct xenpt_import {
 	}
 
 /**
- * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces. The CPU
- * is the caller's to describe, before: xenpt_writer_cpu().
+ * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces; "-" is
+ * standard input. The CPU is the caller's to describe, before:
+ * xenpt_writer_cpu().
  */
 XENPT_API struct xenpt_error *xenpt_import_pt(struct xenpt_writer *writer,
 					      const struct xenpt_import *import,
