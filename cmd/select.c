@@ -276,7 +276,7 @@ struct xenpt_error *select_symbol(const char *name, const struct xenpt_symtab *s
 
 	if (!xenpt_symtab_find_name(symtab, filter->cr3, name, &symbol))
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND,
-					  "there is no symbol '%s', and it is no range "
+					  "there is no symbol '%s', nor is this a range "
 					  "LO..HI of hexadecimal addresses",
 					  name);
 	filter->ip_lo = symbol.address;

@@ -698,6 +698,7 @@ struct xenpt_sink_options {
 	uint64_t skip;                     /* rows to leave out first */
 	uint64_t last;                     /* only that many rows, the last; 0: all */
 };
+#define XENPT_LAST_MAX 1000000
 
 /** Shows events. */
 struct xenpt_sink;
