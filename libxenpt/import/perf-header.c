@@ -234,8 +234,19 @@ static struct xenpt_error *build_ids_read(struct perf *perf)
 	return NULL;
 }
 
+/* The trace is worth having without the feature, as where the file's end is cut. */
+static struct xenpt_error *feature_warn(const struct perf *perf, const char *feature,
+					struct xenpt_error *err)
+{
+	if (!err || err->code != XENPT_ERROR_FORMAT)
+		return err;
+	import_warn_error(perf->import, perf->path,
+			  xenpt_error_prepend(err, "feature %s", feature));
+	return NULL;
+}
+
 struct xenpt_error *perf_features_read(struct perf *perf)
 {
-	XENPT_TRY(xenpt_error_prepend(cpuid_read(perf), "feature CPUID"));
-	return xenpt_error_prepend(build_ids_read(perf), "feature BUILD_ID");
+	XENPT_TRY(feature_warn(perf, "CPUID", cpuid_read(perf)));
+	return feature_warn(perf, "BUILD_ID", build_ids_read(perf));
 }
