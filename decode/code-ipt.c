@@ -3,6 +3,7 @@
 
 #include "code-ipt.h"
 #include "cpu.h"
+#include "libxenpt/array.h"
 #include "libxenpt/cleanup.h"
 #include "libxenpt/image.h"
 
@@ -17,10 +18,19 @@ struct pin {
 	uint8_t trace[48];
 };
 
+/* A pin is a mapping, of which a process may have 65,530 in all. */
+#define PINS_MAX 512
+
+/* Addresses at which an address space has code of its own. */
+struct code_range {
+	uint64_t begin, end;
+};
+
 struct flow_code {
 	const struct xenpt_image *image;
 	struct pt_image *sections;
-	struct pin *pins;
+	ARRAY(struct code_range) own; /* of any space; in order, apart */
+	struct pin pins[PINS_MAX];
 	size_t pin_count;
 };
 
@@ -30,8 +40,8 @@ void code_destroy(struct flow_code *code)
 		return;
 	for (size_t i = 0; i < code->pin_count; i++)
 		pt_blk_free_decoder(code->pins[i].decoder);
-	free(code->pins);
 	pt_image_free(code->sections);
+	array_deinit(&code->own);
 	free(code);
 }
 
@@ -46,6 +56,73 @@ const struct xenpt_image *code_image(const struct flow_code *code)
 {
 	return code->image;
 }
+
+/* ---- what is an address space's own ---- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct code_range *x = a, *y = b;
+
+	return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+static struct xenpt_error *find_own(struct flow_code *code,
+				    const struct image_section *sections, size_t count)
+{
+	struct code_range *own;
+	size_t merged = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (sections[i].cr3 == XENPT_CR3_ANY)
+			continue;
+		own = array_add(&code->own);
+		if (!own)
+			return xenpt_error_no_memory();
+		own->begin = sections[i].address;
+		own->end = sections[i].address + sections[i].size;
+	}
+	own = code->own.data;
+	if (code->own.count)
+		qsort(own, code->own.count, sizeof(*own), compare_ranges);
+	for (size_t i = 0; i < code->own.count; i++) {
+		if (merged && own[i].begin <= own[merged - 1].end) {
+			if (own[i].end > own[merged - 1].end)
+				own[merged - 1].end = own[i].end;
+		} else {
+			own[merged++] = own[i];
+		}
+	}
+	code->own.count = merged;
+	return NULL;
+}
+
+/* The first range that ends after @address; one past the last: none. */
+static const struct code_range *own_after(const struct flow_code *code, uint64_t address)
+{
+	size_t lo = 0, hi = code->own.count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (code->own.data[mid].end <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return code->own.data + lo;
+}
+
+bool code_is_own(const struct flow_code *code, uint64_t address)
+{
+	const struct code_range *own;
+
+	if (!code->own.count)
+		return false;
+	own = own_after(code, address);
+	return own != code->own.data + code->own.count && own->begin <= address;
+}
+
+/* ---- pins ---- */
 
 /* A PSB+ that says: here runs this section's first instruction. */
 static int write_psb_plus(const struct image_section *section, struct pt_config *config)
@@ -74,9 +151,9 @@ static int write_psb_plus(const struct image_section *section, struct pt_config 
 }
 
 /* It does not matter what the instruction is, or whether it is one. */
-static int pin_section(struct flow_code *code, const struct image_section *section,
-		       struct pin *pin)
+static int pin_section(struct flow_code *code, const struct image_section *section)
 {
+	struct pin *pin = &code->pins[code->pin_count];
 	struct pt_config config;
 	struct pt_event event;
 	struct pt_block block;
@@ -103,21 +180,66 @@ static int pin_section(struct flow_code *code, const struct image_section *secti
 	return 0;
 }
 
-/* One range of the code; its memory is that of the image's file, @path. */
+/* ---- sections ---- */
+
+/* Bytes [begin, end) of a section; the memory is that of the image's file, @path. */
+static int add_part(struct flow_code *code, const char *path,
+		    struct image_section section, uint64_t begin, uint64_t end)
+{
+	struct pt_asid asid;
+	int status;
+
+	section.offset += begin - section.address;
+	section.address = begin;
+	section.size = end - begin;
+	pt_asid_init(&asid);
+	asid.cr3 = section.cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section.cr3;
+	status = pt_image_add_file(code->sections, path, section.offset, section.size,
+				   &asid, section.address);
+	if (status >= 0 && code->pin_count < PINS_MAX)
+		status = pin_section(code, &section);
+	return status;
+}
+
+/*
+ * Where sections overlap, libipt keeps only the one added last, and one without a
+ * CR3 overlaps with those of each. So what is in all address spaces is left out
+ * where one of them has its own; there, read_memory() tells.
+ */
 static int add_section(struct flow_code *code, const char *path,
 		       const struct image_section *section)
 {
-	struct pt_asid asid;
+	uint64_t begin = section->address, end = begin + section->size;
+	const struct code_range *own, *last;
 
-	pt_asid_init(&asid);
-	asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
-	return pt_image_add_file(code->sections, path, section->offset, section->size,
-				 &asid, section->address);
+	if (section->cr3 != XENPT_CR3_ANY || !code->own.count)
+		return add_part(code, path, *section, begin, end);
+	last = code->own.data + code->own.count;
+	for (own = own_after(code, begin); own != last && own->begin < end; own++) {
+		int status = 0;
+
+		if (begin < own->begin)
+			status = add_part(code, path, *section, begin, own->begin);
+		if (status < 0)
+			return status;
+		begin = own->end;
+	}
+	return begin < end ? add_part(code, path, *section, begin, end) : 0;
+}
+
+static int read_memory(uint8_t *buf, size_t size, const struct pt_asid *asid, uint64_t ip,
+		       void *arg)
+{
+	const struct flow_code *code = arg;
+	uint64_t cr3 = asid->cr3 == pt_asid_no_cr3 ? XENPT_CR3_ANY : asid->cr3;
+	size_t read = xenpt_image_read(code->image, cr3, ip, buf, size);
+
+	return read ? (int)read : -pte_nomap;
 }
 
 /*
  * Sections are backed by a file: libipt's block cache hangs on such sections, and
- * with a callback for memory decoding takes three to five times as long. Each
+ * with the callback alone decoding takes three to five times as long. Each
  * thread has its own, for their locks are taken at every block.
  */
 struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret)
@@ -129,19 +251,21 @@ struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_cod
 
 	if (!code)
 		return xenpt_error_no_memory();
-	sections = xenpt_image_sections(image, &count);
 	code->image = image;
 	code->sections = pt_image_alloc(NULL);
-	code->pins = calloc(count + 1, sizeof(*code->pins));
-	if (!code->sections || !code->pins)
+	if (!code->sections ||
+	    pt_image_set_callback(code->sections, read_memory, code) < 0)
 		return xenpt_error_no_memory();
 
+	sections = xenpt_image_sections(image, &count);
+	XENPT_TRY(find_own(code, sections, count));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
-	for (size_t i = 0; i < count; i++) {
+	/* From the last one on: those of all address spaces are the most used. */
+	for (size_t i = count; i-- > 0;) {
 		int status = add_section(code, path, &sections[i]);
 
-		if (status >= 0)
-			status = pin_section(code, &sections[i], &code->pins[i]);
+		if (status == -pte_nomem)
+			return xenpt_error_no_memory();
 		if (status < 0)
 			return xenpt_error_create(
 				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",

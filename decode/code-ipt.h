@@ -14,4 +14,10 @@ void code_destroy(struct flow_code *code);
 struct pt_image *code_sections(const struct flow_code *code);
 const struct xenpt_image *code_image(const struct flow_code *code);
 
+/*
+ * Whether an address space has code of its own at @address. While libipt knows no
+ * CR3, it takes that of any.
+ */
+bool code_is_own(const struct flow_code *code, uint64_t address);
+
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The flow engine on libipt's block decoder. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "code-ipt.h"
@@ -12,9 +11,11 @@
 
 /*
  * A program that branches without packets (direct jumps) and never comes to a
- * packet loops for ever; so many blocks at one place in the trace are no program.
+ * packet loops for ever; so many blocks or instructions at one place in the
+ * trace are no program.
  */
 #define ENDLESS_BLOCKS (1 << 16)
+#define ENDLESS_INSNS (1 << 20)
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
@@ -38,8 +39,9 @@ struct flow {
 	struct xenpt_event pending[PENDING_MAX];
 	size_t pendings;
 
-	uint64_t progress; /* the offset when blocks was 0 */
+	uint64_t progress; /* the offset when blocks and insns were 0 */
 	unsigned int blocks;
+	uint64_t insns; /* in them, without those of the last one */
 };
 
 static void flow_destroy(struct flow *flow)
@@ -220,7 +222,14 @@ static bool sync_forward(struct flow *flow, struct out *out)
 	flow->resume = flow->sync + 1;
 	flow->progress = flow->sync;
 	flow->blocks = 0;
+	flow->insns = 0;
 	end_trouble(flow, out, flow->sync);
+	/* libipt forgets it, too: what was skipped may have changed it. */
+	flow->now = (struct flow_state){
+		.time = flow->now.time,
+		.cr3 = XENPT_CR3_ANY,
+		.cbr = flow->now.cbr,
+	};
 
 	flow->status = pt_blk_sync_set(flow->decoder, flow->sync);
 	if (flow->status == -pte_eos)
@@ -497,8 +506,7 @@ static bool take_event(struct flow *flow, struct out *out)
  * What the last instruction is: libipt calls all call-like far transfers one name,
  * and leaves the class out where its cache does not hold it.
  */
-static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
-						     const struct pt_block *block)
+static uint8_t last_branch(const struct flow *flow, const struct pt_block *block)
 {
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
@@ -508,7 +516,7 @@ static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
 	return insn_branch(insn, size, mode_bits(block->mode));
 }
 
-static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
+static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
 	static const uint8_t branches[] = {
 		[ptic_other] = XENPT_BRANCH_NONE,
@@ -531,93 +539,123 @@ static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *
  * libipt may end a block where its cache happens to end one. Such blocks are put
  * together: the events shall not depend on what was decoded before.
  */
-static bool continues(const struct xenpt_event *last, const struct out *out,
-		      const struct pt_block *block)
+static bool continues(const struct out *out, const struct pt_block *block)
 {
-	return last == &out->events[out->count - 1] && block->ip > last->last &&
+	const struct xenpt_event *last = out->block;
+
+	return last->branch == XENPT_BRANCH_NONE &&
+	       last == &out->events[out->count - 1] && block->ip > last->last &&
 	       block->ip - last->last <= INSN_SIZE_MAX &&
 	       last->transaction == block->speculative;
 }
 
-/* A program that never comes to a packet shall not hold up its reader. */
-static void check_endless(struct flow *flow, uint64_t ip)
+static struct xenpt_event *new_block(struct flow *flow, struct out *out,
+				     const struct pt_block *block)
 {
-	uint64_t offset = offset_now(flow);
+	struct xenpt_event *event = &out->events[out->count++];
+
+	*event = (struct xenpt_event){
+		.type = XENPT_EVENT_BLOCK,
+		.ip = block->ip,
+		.has_ip = 1,
+		.time = flow->now.time,
+		.cr3 = flow->now.cr3,
+		/* libipt's is that of whoever put the block into its cache. */
+		.mode = flow->now.mode ? flow->now.mode : mode_bits(block->mode),
+		.transaction = block->speculative,
+	};
+	out->block = event;
+	flow->blocks++;
+	return event;
+}
+
+/* Whether it is time to look for progress. */
+static bool is_long(const struct flow *flow)
+{
+	return flow->blocks >= ENDLESS_BLOCKS || flow->insns >= ENDLESS_INSNS;
+}
+
+/* A program that never comes to a packet shall not hold up its reader. */
+static bool is_endless(struct flow *flow, uint64_t offset)
+{
+	bool endless = offset == flow->progress;
 
 	flow->blocks = 0;
-	if (offset == flow->progress)
-		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &ip);
+	flow->insns = 0;
 	flow->progress = offset;
+	return endless;
 }
 
-/* There is no next block, from @ip on. */
-static void no_block(struct flow *flow, struct out *out, uint64_t ip)
+/* Whether libipt may have read another address space's code, for it knows of none. */
+static bool is_foreign(const struct flow *flow, const struct pt_block *block)
 {
-	if (flow->status >= 0 || flow->status == -pte_eos)
-		return;
-	if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
-		went_to(out, ip);
-	lose_sync(flow, trouble_of(flow->status), offset_now(flow), &ip);
+	if (flow->now.cr3 != XENPT_CR3_ANY)
+		return false;
+	return code_is_own(flow->code, block->ip) ||
+	       (block->truncated &&
+		code_is_own(flow->code, block->end_ip + block->size - 1));
 }
 
-/* Take blocks up to an event: what happens most, so little is done for each. */
-static void take_blocks(struct flow *flow, struct out *out, size_t max)
+/*
+ * @before: if it is time to look for progress, the offset without the block. Only
+ * whole blocks are counted, and one that is too long is left out as a whole:
+ * where libipt cuts them is no matter.
+ */
+static void add_block(struct flow *flow, struct out *out, const struct pt_block *block,
+		      const uint64_t *before)
 {
-	const uint64_t time = flow->now.time, cr3 = flow->now.cr3;
-	const uint8_t mode = flow->now.mode;
-	struct xenpt_event *last = out->block;
-	size_t before = out->count;
+	struct xenpt_event *event = out->block;
+
+	if (!event || !continues(out, block)) {
+		if (event)
+			flow->insns += event->insns;
+		went_to(out, block->ip);
+		if (before && is_endless(flow, *before)) {
+			lose_sync(flow, XENPT_TROUBLE_ENDLESS, *before, &block->ip);
+			return;
+		}
+		event = new_block(flow, out, block);
+	}
+	event->last = block->end_ip;
+	event->insns += block->ninsn;
+	event->branch = branch_of(flow, block);
+	if (event->insns > ENDLESS_INSNS) {
+		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset_now(flow), &event->ip);
+		out->count--;
+		out->block = NULL;
+	}
+}
+
+static void take_block(struct flow *flow, struct out *out)
+{
+	bool check = is_long(flow);
+	uint64_t before = check ? offset_now(flow) : 0;
 	struct pt_block block;
-	int status;
 
+	block.ninsn = 0;
+	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
 	flow->first = false;
-	do {
-		block.ninsn = 0;
-		status = pt_blk_next(flow->decoder, &block, sizeof(block));
-		if (!block.ninsn)
-			break;
-		if (last && last->branch != XENPT_BRANCH_NONE) {
-			last->to = block.ip;
-			last->has_to = 1;
-			last = NULL;
-		}
-		if (last && continues(last, out, &block)) {
-			last->last = block.end_ip;
-			last->insns += block.ninsn;
-			last->branch = branch_of(flow, &block);
-			continue;
-		}
-		last = &out->events[out->count++];
-		*last = (struct xenpt_event){
-			.type = XENPT_EVENT_BLOCK,
-			.ip = block.ip,
-			.has_ip = 1,
-			.last = block.end_ip,
-			.insns = block.ninsn,
-			.branch = branch_of(flow, &block),
-			.time = time,
-			.cr3 = cr3,
-			.mode = mode,
-			.transaction = block.speculative,
-		};
-	} while (status >= 0 && !(status & pts_event_pending) && out->count + 2 <= max);
-
-	flow->blocks += out->count - before;
-	out->block = last;
-	flow->status = status;
-	if (!block.ninsn)
-		no_block(flow, out, block.ip);
-	else if (flow->blocks >= ENDLESS_BLOCKS)
-		check_endless(flow, block.end_ip);
+	if (!block.ninsn) {
+		if (flow->status >= 0 || flow->status == -pte_eos)
+			return;
+		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
+			went_to(out, block.ip);
+		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
+	} else if (is_foreign(flow, &block)) {
+		went_to(out, block.ip);
+		lose_sync(flow, XENPT_TROUBLE_NO_CODE, offset_now(flow), &block.ip);
+	} else {
+		add_block(flow, out, &block, check ? &before : NULL);
+	}
 }
 
-/* One step, of events up to @max. False: the span is done. */
-static bool step(struct flow *flow, struct out *out, size_t max)
+/* One step: an event at most, and a trouble. False: the span is done. */
+static bool step(struct flow *flow, struct out *out)
 {
 	if (!flow->synced)
 		return sync_forward(flow, out);
 	if (!(flow->status & pts_event_pending))
-		take_blocks(flow, out, max);
+		take_block(flow, out);
 	else if (!take_event(flow, out))
 		return false;
 	if (flow->status >= 0 || !flow->synced)
@@ -644,9 +682,8 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		out.block = events;
 		flow->pendings = 0;
 	}
-	/* Whatever the step, it has room for an event and a trouble. */
 	while (more && out.count + 2 <= max)
-		more = step(flow, &out, max);
+		more = step(flow, &out);
 
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;
