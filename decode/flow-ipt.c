@@ -497,7 +497,8 @@ static bool take_event(struct flow *flow, struct out *out)
  * What the last instruction is: libipt calls all call-like far transfers one name,
  * and leaves the class out where its cache does not hold it.
  */
-static uint8_t last_branch(const struct flow *flow, const struct pt_block *block)
+static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
+						     const struct pt_block *block)
 {
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
@@ -507,7 +508,7 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 	return insn_branch(insn, size, mode_bits(block->mode));
 }
 
-static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
+static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
 	static const uint8_t branches[] = {
 		[ptic_other] = XENPT_BRANCH_NONE,
@@ -530,81 +531,93 @@ static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
  * libipt may end a block where its cache happens to end one. Such blocks are put
  * together: the events shall not depend on what was decoded before.
  */
-static bool continues(const struct out *out, const struct pt_block *block)
+static bool continues(const struct xenpt_event *last, const struct out *out,
+		      const struct pt_block *block)
 {
-	const struct xenpt_event *last = out->block;
-
-	return last->branch == XENPT_BRANCH_NONE &&
-	       last == &out->events[out->count - 1] && block->ip > last->last &&
+	return last == &out->events[out->count - 1] && block->ip > last->last &&
 	       block->ip - last->last <= INSN_SIZE_MAX &&
 	       last->transaction == block->speculative;
 }
 
-static struct xenpt_event *new_block(struct flow *flow, struct out *out,
-				     const struct pt_block *block)
-{
-	struct xenpt_event *event = &out->events[out->count++];
-
-	*event = (struct xenpt_event){
-		.type = XENPT_EVENT_BLOCK,
-		.ip = block->ip,
-		.has_ip = 1,
-		.time = flow->now.time,
-		.cr3 = flow->now.cr3,
-		/* libipt's is that of whoever put the block into its cache. */
-		.mode = flow->now.mode ? flow->now.mode : mode_bits(block->mode),
-		.transaction = block->speculative,
-	};
-	out->block = event;
-	flow->blocks++;
-	return event;
-}
-
 /* A program that never comes to a packet shall not hold up its reader. */
-static void check_endless(struct flow *flow, const struct pt_block *block)
+static void check_endless(struct flow *flow, uint64_t ip)
 {
 	uint64_t offset = offset_now(flow);
 
 	flow->blocks = 0;
 	if (offset == flow->progress)
-		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block->end_ip);
+		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &ip);
 	flow->progress = offset;
 }
 
-static void take_block(struct flow *flow, struct out *out)
+/* There is no next block, from @ip on. */
+static void no_block(struct flow *flow, struct out *out, uint64_t ip)
 {
-	struct pt_block block;
-	struct xenpt_event *event = out->block;
-
-	block.ninsn = 0;
-	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
-	flow->first = false;
-	if (!block.ninsn) {
-		if (flow->status >= 0 || flow->status == -pte_eos)
-			return;
-		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
-			went_to(out, block.ip);
-		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
+	if (flow->status >= 0 || flow->status == -pte_eos)
 		return;
-	}
-	if (!event || !continues(out, &block)) {
-		went_to(out, block.ip);
-		event = new_block(flow, out, &block);
-	}
-	event->last = block.end_ip;
-	event->insns += block.ninsn;
-	event->branch = branch_of(flow, &block);
-	if (flow->blocks == ENDLESS_BLOCKS)
-		check_endless(flow, &block);
+	if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
+		went_to(out, ip);
+	lose_sync(flow, trouble_of(flow->status), offset_now(flow), &ip);
 }
 
-/* One step: an event at most, and a trouble. False: the span is done. */
-static bool step(struct flow *flow, struct out *out)
+/* Take blocks up to an event: what happens most, so little is done for each. */
+static void take_blocks(struct flow *flow, struct out *out, size_t max)
+{
+	const uint64_t time = flow->now.time, cr3 = flow->now.cr3;
+	const uint8_t mode = flow->now.mode;
+	struct xenpt_event *last = out->block;
+	size_t before = out->count;
+	struct pt_block block;
+	int status;
+
+	flow->first = false;
+	do {
+		block.ninsn = 0;
+		status = pt_blk_next(flow->decoder, &block, sizeof(block));
+		if (!block.ninsn)
+			break;
+		if (last && last->branch != XENPT_BRANCH_NONE) {
+			last->to = block.ip;
+			last->has_to = 1;
+			last = NULL;
+		}
+		if (last && continues(last, out, &block)) {
+			last->last = block.end_ip;
+			last->insns += block.ninsn;
+			last->branch = branch_of(flow, &block);
+			continue;
+		}
+		last = &out->events[out->count++];
+		*last = (struct xenpt_event){
+			.type = XENPT_EVENT_BLOCK,
+			.ip = block.ip,
+			.has_ip = 1,
+			.last = block.end_ip,
+			.insns = block.ninsn,
+			.branch = branch_of(flow, &block),
+			.time = time,
+			.cr3 = cr3,
+			.mode = mode,
+			.transaction = block.speculative,
+		};
+	} while (status >= 0 && !(status & pts_event_pending) && out->count + 2 <= max);
+
+	flow->blocks += out->count - before;
+	out->block = last;
+	flow->status = status;
+	if (!block.ninsn)
+		no_block(flow, out, block.ip);
+	else if (flow->blocks >= ENDLESS_BLOCKS)
+		check_endless(flow, block.end_ip);
+}
+
+/* One step, of events up to @max. False: the span is done. */
+static bool step(struct flow *flow, struct out *out, size_t max)
 {
 	if (!flow->synced)
 		return sync_forward(flow, out);
 	if (!(flow->status & pts_event_pending))
-		take_block(flow, out);
+		take_blocks(flow, out, max);
 	else if (!take_event(flow, out))
 		return false;
 	if (flow->status >= 0 || !flow->synced)
@@ -631,8 +644,9 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		out.block = events;
 		flow->pendings = 0;
 	}
+	/* Whatever the step, it has room for an event and a trouble. */
 	while (more && out.count + 2 <= max)
-		more = step(flow, &out);
+		more = step(flow, &out, max);
 
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;
