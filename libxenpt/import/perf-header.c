@@ -204,9 +204,11 @@ static struct xenpt_error *build_ids_read(struct perf *perf)
 		ID = 12,
 		ID_SIZE = 32,
 		PATH = 36,
-		MISC_SIZE = 1 << 15
+		MISC_SIZE = 1 << 15,
+		COMPARED_MAX = 1 << 28 /* seconds; recordings need a thousandth */
 	};
 	struct perf_place place;
+	uint64_t compared = 0;
 	uint16_t size;
 
 	XENPT_TRY(feature_find(perf, FEATURE_BUILD_ID, &place));
@@ -228,6 +230,11 @@ static struct xenpt_error *build_ids_read(struct perf *perf)
 		if (entry[PATH] != '/' || entry[size - 1] != '\0' || !id_size ||
 		    id_size > PERF_BUILD_ID_SIZE)
 			continue;
+		compared += perf->images.count;
+		if (compared > COMPARED_MAX)
+			return xenpt_error_create(
+				XENPT_ERROR_FORMAT,
+				"too many of them for so many mappings");
 		XENPT_TRY(build_id_set(&perf->images, (const char *)entry + PATH,
 				       entry + ID, id_size));
 	}

@@ -295,6 +295,24 @@ static void images_below_symfs(void **state)
 	}
 }
 
+/* The recording's maker does not choose files outside. */
+static void images_above_symfs(void **state)
+{
+	struct xenpt_cpu cpu;
+	struct bench bench;
+
+	bench_init(&bench);
+	assert_int_equal(mkdir(bench_path(&bench, "opt"), 0777), 0);
+	write_image(&bench);
+	bench.import.symfs = strdup(bench_path(&bench, "opt"));
+	perf_make("/../image");
+	assert_success(import_perf(&bench, &cpu));
+	assert_int_equal(bench_result(&bench)->code_size, 0);
+	assert_non_null(strstr(bench.warnings, "/../image: not found"));
+	free((char *)bench.import.symfs);
+	bench_deinit(&bench);
+}
+
 static void images_that_cannot_be_had(void **state)
 {
 	static const uint8_t other[20] = { 1, 2, 3 };
@@ -635,6 +653,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_recording),
 		cmocka_unit_test(images_below_symfs),
+		cmocka_unit_test(images_above_symfs),
 		cmocka_unit_test(images_that_cannot_be_had),
 		cmocka_unit_test(build_id_of_the_feature),
 		cmocka_unit_test(several_processes),
