@@ -11,11 +11,13 @@
 
 /*
  * A program that branches without packets (direct jumps) and never comes to a
- * packet loops for ever; so many blocks or instructions at one place in the
- * trace are no program.
+ * packet loops for ever; so many instructions at one place in the trace are no
+ * program.
  */
-#define ENDLESS_BLOCKS (1 << 16)
-#define ENDLESS_INSNS (1 << 20)
+#define ENDLESS_WORK (1 << 20)
+
+/* What a block counts in instructions. */
+#define BLOCK_WORK 16
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
@@ -39,9 +41,8 @@ struct flow {
 	struct xenpt_event pending[PENDING_MAX];
 	size_t pendings;
 
-	uint64_t progress; /* the offset when blocks and insns were 0 */
-	unsigned int blocks;
-	uint64_t insns; /* in them, without those of the last one */
+	uint64_t progress; /* the offset when work was 0 */
+	uint64_t work;     /* instructions and blocks since, without the last block */
 };
 
 static void flow_destroy(struct flow *flow)
@@ -224,8 +225,7 @@ static bool sync_forward(struct flow *flow, struct out *out)
 	flow->sync = psb - span->data;
 	flow->resume = flow->sync + 1;
 	flow->progress = flow->sync;
-	flow->blocks = 0;
-	flow->insns = 0;
+	flow->work = 0;
 	end_trouble(flow, out, flow->sync);
 	/* libipt forgets it, too: what was skipped may have changed it. */
 	flow->now = (struct flow_state){
@@ -510,7 +510,8 @@ static bool take_event(struct flow *flow, struct out *out)
  * What the last instruction is: libipt calls all call-like far transfers one name,
  * and leaves the class out where its cache does not hold it.
  */
-static uint8_t last_branch(const struct flow *flow, const struct pt_block *block)
+static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
+						     const struct pt_block *block)
 {
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
@@ -520,7 +521,7 @@ static uint8_t last_branch(const struct flow *flow, const struct pt_block *block
 	return insn_branch(insn, size, flow->now.mode);
 }
 
-static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
+static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
 	static const uint8_t branches[] = {
 		[ptic_other] = XENPT_BRANCH_NONE,
@@ -568,14 +569,13 @@ static struct xenpt_event *new_block(struct flow *flow, struct out *out,
 		.transaction = block->speculative,
 	};
 	out->block = event;
-	flow->blocks++;
 	return event;
 }
 
 /* Whether it is time to look for progress. */
 static bool is_long(const struct flow *flow)
 {
-	return flow->blocks >= ENDLESS_BLOCKS || flow->insns >= ENDLESS_INSNS;
+	return flow->work >= ENDLESS_WORK;
 }
 
 /* A program that never comes to a packet shall not hold up its reader. */
@@ -583,8 +583,7 @@ static bool is_endless(struct flow *flow, uint64_t offset)
 {
 	bool endless = offset == flow->progress;
 
-	flow->blocks = 0;
-	flow->insns = 0;
+	flow->work = 0;
 	flow->progress = offset;
 	return endless;
 }
@@ -611,7 +610,7 @@ static void add_block(struct flow *flow, struct out *out, const struct pt_block 
 
 	if (!event || !continues(out, block)) {
 		if (event)
-			flow->insns += event->insns;
+			flow->work += event->insns + BLOCK_WORK;
 		went_to(out, block->ip);
 		if (before && is_endless(flow, *before)) {
 			lose_sync(flow, XENPT_TROUBLE_ENDLESS, *before, &block->ip);
@@ -622,22 +621,75 @@ static void add_block(struct flow *flow, struct out *out, const struct pt_block 
 	event->last = block->end_ip;
 	event->insns += block->ninsn;
 	event->branch = branch_of(flow, block);
-	if (event->insns > ENDLESS_INSNS) {
+	if (event->insns > ENDLESS_WORK) {
 		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset_now(flow), &event->ip);
 		out->count--;
 		out->block = NULL;
 	}
 }
 
-static void take_block(struct flow *flow, struct out *out)
+/*
+ * Nearly all blocks begin where the last one branched to: they are taken here, with
+ * as little as can be done for each. True: @ret is one for which more must be done.
+ */
+static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
+			      struct pt_block *ret)
+{
+	const uint64_t time = flow->now.time, cr3 = flow->now.cr3;
+	const uint8_t mode = flow->now.mode;
+	struct xenpt_event *last = out->block;
+	struct xenpt_event *next = out->events + out->count;
+	const struct xenpt_event *end = out->events + max - 1;
+	uint64_t work = flow->work;
+	bool more = false;
+	int status;
+
+	do {
+		ret->ninsn = 0;
+		status = pt_blk_next(flow->decoder, ret, sizeof(*ret));
+		if (!ret->ninsn || !last || last->branch == XENPT_BRANCH_NONE) {
+			more = true;
+			break;
+		}
+		last->to = ret->ip;
+		last->has_to = 1;
+		work += last->insns + BLOCK_WORK;
+		*next = (struct xenpt_event){
+			.type = XENPT_EVENT_BLOCK,
+			.ip = ret->ip,
+			.has_ip = 1,
+			.last = ret->end_ip,
+			.insns = ret->ninsn,
+			.branch = branch_of(flow, ret),
+			.time = time,
+			.cr3 = cr3,
+			.mode = mode,
+			.transaction = ret->speculative,
+		};
+		last = next++;
+	} while (!status && next < end && work < ENDLESS_WORK);
+
+	out->block = last;
+	out->count = next - out->events;
+	flow->work = work;
+	flow->status = status;
+	return more;
+}
+
+static void take_blocks(struct flow *flow, struct out *out, size_t max)
 {
 	bool check = is_long(flow);
 	uint64_t before = check ? offset_now(flow) : 0;
 	struct pt_block block;
 
-	block.ninsn = 0;
-	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
 	flow->first = false;
+	if (!check && flow->now.mode && flow->now.cr3 != XENPT_CR3_ANY) {
+		if (!take_usual_blocks(flow, out, max, &block))
+			return;
+	} else {
+		block.ninsn = 0;
+		flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
+	}
 	if (!block.ninsn) {
 		if (flow->status >= 0 || flow->status == -pte_eos)
 			return;
@@ -652,13 +704,13 @@ static void take_block(struct flow *flow, struct out *out)
 	}
 }
 
-/* One step: an event at most, and a trouble. False: the span is done. */
-static bool step(struct flow *flow, struct out *out)
+/* One step, with room for one event and a trouble. False: the span is done. */
+static bool step(struct flow *flow, struct out *out, size_t max)
 {
 	if (!flow->synced)
 		return sync_forward(flow, out);
 	if (!(flow->status & pts_event_pending))
-		take_block(flow, out);
+		take_blocks(flow, out, max);
 	else if (!take_event(flow, out))
 		return false;
 	if (flow->status >= 0 || !flow->synced)
@@ -686,7 +738,7 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		flow->pendings = 0;
 	}
 	while (more && out.count + 2 <= max)
-		more = step(flow, &out);
+		more = step(flow, &out, max);
 
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the demo traces: loops, recursion, calls through pointers. No libc. */
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 /* Numbers that the compiler cannot work out beforehand. */
 static volatile unsigned int first = 6, last = 9;
