@@ -179,6 +179,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_LAST:
 		parse_count(state, "--last", arg, &arguments->last);
+		if (arguments->last > XENPT_LAST_MAX)
+			argp_error(state, "--last: at most %d rows can be kept",
+				   XENPT_LAST_MAX);
 		return 0;
 	case KEY_STATS:
 		arguments->stats = true;
@@ -224,6 +227,15 @@ struct job {
 	struct decode_stats stats;
 };
 
+static bool has_trace(const struct job *job)
+{
+	for (size_t i = 0; i < job->stats.count; i++) {
+		if (job->stats.vcpus[i].bytes)
+			return true;
+	}
+	return false;
+}
+
 static void warn(const struct job *job, bool packets)
 {
 	const struct xenpt_file_info *info = job->info;
@@ -234,6 +246,11 @@ static void warn(const struct job *job, bool packets)
 	else if (!info->complete)
 		job->ui->warn("%s: the file was not finished: its end may be missing",
 			      info->path);
+	if (!has_trace(job)) {
+		job->ui->warn("%s: holds no trace%s", info->path,
+			      job->arguments->vcpus.count ? " of these vCPUs" : "");
+		return;
+	}
 	if (packets)
 		return;
 	if (!xenpt_cpu_is_known(&info->cpu))
@@ -306,7 +323,9 @@ static struct xenpt_error *create_sink(struct job *job, unsigned int rows,
 						  "--itrace: the clock of this trace is "
 						  "not known: give the period of 'i' in "
 						  "i or t");
-		sink_options.period_ticks = itrace->period / job->clock.ns_per_tick + 1;
+		sink_options.period_ticks = select_ticks(itrace->period, &job->clock);
+		if (!sink_options.period_ticks)
+			sink_options.period_ticks = 1;
 	}
 	job->ui->page(job->ui);
 	sink_options.out = job->ui->out;
@@ -400,11 +419,15 @@ static struct xenpt_error *make_filter(struct job *job)
 
 	job->filter = arguments->filter;
 	if (arguments->ip)
-		XENPT_TRY(select_symbol(arguments->ip, job->symtab, &job->filter));
+		XENPT_TRY(xenpt_error_prepend(
+			select_symbol(arguments->ip, job->symtab, &job->filter),
+			"%s: --ip", job->info->path));
 	/* Without a clock the first time is not needed to fail. */
 	if ((bounds[0].relative || bounds[1].relative) && job->clock.ns_per_tick > 0)
 		XENPT_TRY(find_first_time(job, &first));
-	return select_time_apply(bounds, first, &job->clock, &job->filter);
+	return xenpt_error_prepend(
+		select_time_apply(bounds, first, &job->clock, &job->filter), "%s: --time",
+		job->info->path);
 }
 
 static void count_events(struct job *job, const struct xenpt_batch *batch)

@@ -188,16 +188,23 @@ struct xenpt_error *select_time(const char *arg, struct time_bound ret[2])
 	return NULL;
 }
 
+uint64_t select_ticks(uint64_t ns, const struct xenpt_clock *clock)
+{
+	double ticks = ns / clock->ns_per_tick;
+
+	return ticks >= 0x1p64 ? UINT64_MAX : (uint64_t)ticks;
+}
+
 static uint64_t ticks_of(const struct time_bound *bound, uint64_t first,
 			 const struct xenpt_clock *clock)
 {
-	double ticks;
+	uint64_t ticks;
 
 	if (!bound->relative)
 		return bound->value;
-	ticks = bound->value / clock->ns_per_tick;
-	return ticks >= (double)(UINT64_MAX - first) ? UINT64_MAX
-						     : first + (uint64_t)ticks;
+	if (__builtin_add_overflow(first, select_ticks(bound->value, clock), &ticks))
+		return UINT64_MAX;
+	return ticks;
 }
 
 struct xenpt_error *select_time_apply(const struct time_bound bounds[2], uint64_t first,
@@ -267,13 +274,16 @@ struct xenpt_error *select_symbol(const char *name, const struct xenpt_symtab *s
 {
 	struct xenpt_symbol symbol;
 
-	if (!xenpt_symtab_find_name(symtab, name, &symbol))
+	if (!xenpt_symtab_find_name(symtab, filter->cr3, name, &symbol))
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND,
-					  "there is no symbol '%s', and it is no range "
+					  "there is no symbol '%s', nor is this a range "
 					  "LO..HI of hexadecimal addresses",
 					  name);
 	filter->ip_lo = symbol.address;
 	filter->ip_hi = symbol.size ? symbol.address + symbol.size - 1
-				    : symbol_end(symtab, filter->cr3, symbol.address);
+				    : symbol_end(symtab, symbol.cr3, symbol.address);
+	/* Others have other code there. */
+	if (filter->cr3 == XENPT_CR3_ANY)
+		filter->cr3 = symbol.cr3;
 	return NULL;
 }

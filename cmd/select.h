@@ -26,6 +26,9 @@ struct time_bound {
 /* "A..B": TSC ticks, or since the first time with a unit: ns, us, ms, s. */
 struct xenpt_error *select_time(const char *arg, struct time_bound ret[2]);
 
+/* Ticks in @ns nanoseconds, of a clock that is known; at most UINT64_MAX. */
+uint64_t select_ticks(uint64_t ns, const struct xenpt_clock *clock);
+
 /* Set the ends of @filter's time. @first: the first time in the trace. */
 struct xenpt_error *select_time_apply(const struct time_bound bounds[2], uint64_t first,
 				      const struct xenpt_clock *clock,
@@ -34,7 +37,7 @@ struct xenpt_error *select_time_apply(const struct time_bound bounds[2], uint64_
 /* "LO..HI" -> the ends, inclusive, of @filter's addresses. False: it is none. */
 bool select_range(const char *arg, struct xenpt_filter *filter);
 
-/* The same for the code of a function. */
+/* The same for the code of a function that @filter's address space has. */
 struct xenpt_error *select_symbol(const char *name, const struct xenpt_symtab *symtab,
 				  struct xenpt_filter *filter);
 

@@ -3,6 +3,7 @@
 
 #include "code-ipt.h"
 #include "cpu.h"
+#include "libxenpt/array.h"
 #include "libxenpt/cleanup.h"
 #include "libxenpt/image.h"
 
@@ -17,29 +18,70 @@ struct pin {
 	uint8_t trace[48];
 };
 
-struct flow_code {
-	const struct xenpt_image *image;
+/* A pin is a mapping, of which a process may have 65,530 in all. */
+#define PINS_MAX 512
+
+/* Addresses at which an address space has code of its own. */
+struct code_range {
+	uint64_t begin, end;
+};
+
+/*
+ * The sections for one execution mode. libipt's cache of blocks does not ask for the
+ * mode: code that runs in two would be taken for what it was in the first.
+ */
+struct mode_code {
 	struct pt_image *sections;
-	struct pin *pins;
+	struct pin pins[PINS_MAX];
 	size_t pin_count;
 };
+
+enum {
+	MODE_16,
+	MODE_32,
+	MODE_64,
+	MODES
+};
+
+struct flow_code {
+	const struct xenpt_image *image;
+	ARRAY(struct code_range) own; /* of any space; in order, apart */
+	struct pt_image *plain; /* no sections, no cache: slow, but knows all modes */
+	struct code_mode {
+		struct mode_code *code; /* NULL: not made */
+		bool failed;            /* … and could not be */
+	} modes[MODES];
+};
+
+static void mode_destroy(struct mode_code *mode)
+{
+	if (!mode)
+		return;
+	for (size_t i = 0; i < mode->pin_count; i++)
+		pt_blk_free_decoder(mode->pins[i].decoder);
+	pt_image_free(mode->sections);
+	free(mode);
+}
+
+XENPT_DEFINE_CLEANUP(struct mode_code, mode_code, mode_destroy)
 
 void code_destroy(struct flow_code *code)
 {
 	if (!code)
 		return;
-	for (size_t i = 0; i < code->pin_count; i++)
-		pt_blk_free_decoder(code->pins[i].decoder);
-	free(code->pins);
-	pt_image_free(code->sections);
+	for (size_t i = 0; i < MODES; i++)
+		mode_destroy(code->modes[i].code);
+	pt_image_free(code->plain);
+	array_deinit(&code->own);
 	free(code);
 }
 
 XENPT_DEFINE_CLEANUP(struct flow_code, flow_code, code_destroy)
 
-struct pt_image *code_sections(const struct flow_code *code)
+void code_config(struct pt_config *config)
 {
-	return code->sections;
+	config->flags.variant.block.end_on_call = 1;
+	config->flags.variant.block.end_on_jump = 1;
 }
 
 const struct xenpt_image *code_image(const struct flow_code *code)
@@ -47,8 +89,76 @@ const struct xenpt_image *code_image(const struct flow_code *code)
 	return code->image;
 }
 
-/* A PSB+ that says: here runs this section's first instruction. */
-static int write_psb_plus(const struct image_section *section, struct pt_config *config)
+/* ---- what is an address space's own ---- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct code_range *x = a, *y = b;
+
+	return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+static struct xenpt_error *find_own(struct flow_code *code,
+				    const struct image_section *sections, size_t count)
+{
+	struct code_range *own;
+	size_t merged = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (sections[i].cr3 == XENPT_CR3_ANY)
+			continue;
+		own = array_add(&code->own);
+		if (!own)
+			return xenpt_error_no_memory();
+		own->begin = sections[i].address;
+		own->end = sections[i].address + sections[i].size;
+	}
+	own = code->own.data;
+	if (code->own.count)
+		qsort(own, code->own.count, sizeof(*own), compare_ranges);
+	for (size_t i = 0; i < code->own.count; i++) {
+		if (merged && own[i].begin <= own[merged - 1].end) {
+			if (own[i].end > own[merged - 1].end)
+				own[merged - 1].end = own[i].end;
+		} else {
+			own[merged++] = own[i];
+		}
+	}
+	code->own.count = merged;
+	return NULL;
+}
+
+/* The first range that ends after @address; one past the last: none. */
+static const struct code_range *own_after(const struct flow_code *code, uint64_t address)
+{
+	size_t lo = 0, hi = code->own.count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (code->own.data[mid].end <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return code->own.data + lo;
+}
+
+bool code_is_own(const struct flow_code *code, uint64_t address)
+{
+	const struct code_range *own;
+
+	if (!code->own.count)
+		return false;
+	own = own_after(code, address);
+	return own != code->own.data + code->own.count && own->begin <= address;
+}
+
+/* ---- pins ---- */
+
+/* A PSB+ that says: here runs this section's first instruction, in @mode. */
+static int write_psb_plus(const struct image_section *section, unsigned int mode,
+			  struct pt_config *config)
 {
 	struct pt_packet packets[] = {
 		{ .type = ppt_psb },
@@ -62,7 +172,8 @@ static int write_psb_plus(const struct image_section *section, struct pt_config 
 
 	if (!encoder)
 		return -pte_nomem;
-	packets[2].payload.mode.bits.exec.csl = 1;
+	packets[2].payload.mode.bits.exec.csl = mode == 64;
+	packets[2].payload.mode.bits.exec.csd = mode == 32;
 	if (section->cr3 != XENPT_CR3_ANY) {
 		packets[1].type = ppt_pip;
 		packets[1].payload.pip.cr3 = section->cr3;
@@ -74,9 +185,10 @@ static int write_psb_plus(const struct image_section *section, struct pt_config 
 }
 
 /* It does not matter what the instruction is, or whether it is one. */
-static int pin_section(struct flow_code *code, const struct image_section *section,
-		       struct pin *pin)
+static int pin_section(struct mode_code *code, const struct image_section *section,
+		       unsigned int mode)
 {
+	struct pin *pin = &code->pins[code->pin_count];
 	struct pt_config config;
 	struct pt_event event;
 	struct pt_block block;
@@ -85,7 +197,8 @@ static int pin_section(struct flow_code *code, const struct image_section *secti
 	pt_config_init(&config);
 	config.begin = pin->trace;
 	config.end = pin->trace + sizeof(pin->trace);
-	status = write_psb_plus(section, &config);
+	code_config(&config);
+	status = write_psb_plus(section, mode, &config);
 	if (status < 0)
 		return status;
 	pin->decoder = pt_blk_alloc_decoder(&config);
@@ -103,50 +216,123 @@ static int pin_section(struct flow_code *code, const struct image_section *secti
 	return 0;
 }
 
+/* ---- sections ---- */
+
 /* One range of the code; its memory is that of the image's file, @path. */
-static int add_section(struct flow_code *code, const char *path,
-		       const struct image_section *section)
+static int add_section(struct mode_code *code, const char *path,
+		       const struct image_section *section, unsigned int mode)
 {
 	struct pt_asid asid;
+	int status;
 
 	pt_asid_init(&asid);
 	asid.cr3 = section->cr3 == XENPT_CR3_ANY ? pt_asid_no_cr3 : section->cr3;
-	return pt_image_add_file(code->sections, path, section->offset, section->size,
-				 &asid, section->address);
+	status = pt_image_add_file(code->sections, path, section->offset, section->size,
+				   &asid, section->address);
+	if (status >= 0 && code->pin_count < PINS_MAX)
+		status = pin_section(code, section, mode);
+	return status;
+}
+
+static int read_memory(uint8_t *buf, size_t size, const struct pt_asid *asid, uint64_t ip,
+		       void *arg)
+{
+	const struct flow_code *code = arg;
+	uint64_t cr3 = asid->cr3 == pt_asid_no_cr3 ? XENPT_CR3_ANY : asid->cr3;
+	size_t read = xenpt_image_read(code->image, cr3, ip, buf, size);
+
+	return read ? (int)read : -pte_nomap;
+}
+
+static struct pt_image *image_alloc(struct flow_code *code)
+{
+	struct pt_image *image = pt_image_alloc(NULL);
+
+	if (image)
+		pt_image_set_callback(image, read_memory, code);
+	return image;
 }
 
 /*
  * Sections are backed by a file: libipt's block cache hangs on such sections, and
- * with a callback for memory decoding takes three to five times as long. Each
- * thread has its own, for their locks are taken at every block.
+ * with the callback alone decoding takes three to five times as long.
+ *
+ * They are added from the last one on. Those of all address spaces are used most,
+ * and get the pins. Where an address space has its own they must make room, for one
+ * without a CR3 overlaps with those of each, and of sections that overlap libipt
+ * keeps the one added last; then the callback tells.
  */
-struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret)
+static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits,
+				       struct mode_code **ret)
 {
-	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
+	_cleanup_(mode_code_cleanup) struct mode_code *mode = calloc(1, sizeof(*mode));
 	const struct image_section *sections;
 	char path[64];
 	size_t count;
 
-	if (!code)
+	if (!mode)
 		return xenpt_error_no_memory();
-	sections = xenpt_image_sections(image, &count);
-	code->image = image;
-	code->sections = pt_image_alloc(NULL);
-	code->pins = calloc(count + 1, sizeof(*code->pins));
-	if (!code->sections || !code->pins)
+	mode->sections = image_alloc(code);
+	if (!mode->sections)
 		return xenpt_error_no_memory();
+	sections = xenpt_image_sections(code->image, &count);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(code->image));
+	for (size_t i = count; i-- > 0;) {
+		int status = add_section(mode, path, &sections[i], bits);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(image));
-	for (size_t i = 0; i < count; i++) {
-		int status = add_section(code, path, &sections[i]);
-
-		if (status >= 0)
-			status = pin_section(code, &sections[i], &code->pins[i]);
+		if (status == -pte_nomem)
+			return xenpt_error_no_memory();
 		if (status < 0)
 			return xenpt_error_create(
 				XENPT_ERROR_INVALID, "code at 0x%" PRIx64 ": %s",
 				sections[i].address, pt_errstr(pt_errcode(status)));
 	}
+	*ret = no_cleanup_ptr(mode);
+	return NULL;
+}
+
+struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret)
+{
+	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
+	const struct image_section *sections;
+	size_t count;
+
+	if (!code)
+		return xenpt_error_no_memory();
+	code->image = image;
+	code->plain = image_alloc(code);
+	if (!code->plain)
+		return xenpt_error_no_memory();
+	sections = xenpt_image_sections(image, &count);
+	XENPT_TRY(find_own(code, sections, count));
+	XENPT_TRY(mode_create(code, 64, &code->modes[MODE_64].code));
 	*ret = no_cleanup_ptr(code);
 	return NULL;
+}
+
+struct pt_image *code_sections(struct flow_code *code, unsigned int bits)
+{
+	struct code_mode *mode;
+
+	switch (bits) {
+	case 16:
+		mode = &code->modes[MODE_16];
+		break;
+	case 32:
+		mode = &code->modes[MODE_32];
+		break;
+	case 64:
+		mode = &code->modes[MODE_64];
+		break;
+	default:
+		return code->plain;
+	}
+	if (!mode->code && !mode->failed) {
+		/* What is slow is better than nothing. */
+		_cleanup_error_ struct xenpt_error *err =
+			mode_create(code, bits, &mode->code);
+
+		mode->failed = err != NULL;
+	}
+	return mode->code ? mode->code->sections : code->plain;
 }

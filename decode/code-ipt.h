@@ -11,7 +11,17 @@
 struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret);
 void code_destroy(struct flow_code *code);
 
-struct pt_image *code_sections(const struct flow_code *code);
+/* How all decoders of the code cut blocks, for they share what libipt caches. */
+void code_config(struct pt_config *config);
+
+/* For code that runs in 16, 32 or 64 bits; 0: it is not known. */
+struct pt_image *code_sections(struct flow_code *code, unsigned int bits);
 const struct xenpt_image *code_image(const struct flow_code *code);
+
+/*
+ * Whether an address space has code of its own at @address. While libipt knows no
+ * CR3, it takes that of any.
+ */
+bool code_is_own(const struct flow_code *code, uint64_t address);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The flow engine on libipt's block decoder. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "code-ipt.h"
@@ -12,15 +11,19 @@
 
 /*
  * A program that branches without packets (direct jumps) and never comes to a
- * packet loops for ever; so many blocks at one place in the trace are no program.
+ * packet loops for ever; so many instructions at one place in the trace are no
+ * program.
  */
-#define ENDLESS_BLOCKS (1 << 16)
+#define ENDLESS_WORK (1 << 20)
+
+/* What a block counts in instructions. */
+#define BLOCK_WORK 16
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
 
 struct flow {
-	const struct flow_code *code;
+	struct flow_code *code;
 	struct pt_block_decoder *decoder;
 	struct flow_span span;
 
@@ -38,8 +41,8 @@ struct flow {
 	struct xenpt_event pending[PENDING_MAX];
 	size_t pendings;
 
-	uint64_t progress; /* the offset when blocks was 0 */
-	unsigned int blocks;
+	uint64_t progress; /* the offset when work was 0 */
+	uint64_t work;     /* instructions and blocks since, without the last block */
 };
 
 static void flow_destroy(struct flow *flow)
@@ -85,15 +88,11 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	cpu_config(cpu, &config);
 	config.begin = (uint8_t *)span->data;
 	config.end = config.begin + span->size + span->ahead;
-	config.flags.variant.block.end_on_call = 1;
-	config.flags.variant.block.end_on_jump = 1;
+	code_config(&config);
 	config.flags.variant.block.enable_tick_events = has_time(span);
 	flow->decoder = pt_blk_alloc_decoder(&config);
 	if (!flow->decoder)
 		return xenpt_error_no_memory();
-	if (pt_blk_set_image(flow->decoder, code_sections(code)) < 0)
-		return xenpt_error_create(XENPT_ERROR_INVALID,
-					  "libipt refuses the image");
 	*ret = no_cleanup_ptr(flow);
 	return NULL;
 }
@@ -128,6 +127,13 @@ static void went_to(struct out *out, uint64_t ip)
 		out->block->has_to = 1;
 	}
 	out->block = NULL;
+}
+
+static void set_mode(struct flow *flow, uint8_t mode)
+{
+	flow->now.mode = mode;
+	/* It fails for no decoder only. */
+	pt_blk_set_image(flow->decoder, code_sections(flow->code, mode));
 }
 
 static uint64_t offset_now(const struct flow *flow)
@@ -219,8 +225,15 @@ static bool sync_forward(struct flow *flow, struct out *out)
 	flow->sync = psb - span->data;
 	flow->resume = flow->sync + 1;
 	flow->progress = flow->sync;
-	flow->blocks = 0;
+	flow->work = 0;
 	end_trouble(flow, out, flow->sync);
+	/* libipt forgets it, too: what was skipped may have changed it. */
+	flow->now = (struct flow_state){
+		.time = flow->now.time,
+		.cr3 = XENPT_CR3_ANY,
+		.cbr = flow->now.cbr,
+	};
+	set_mode(flow, 0);
 
 	flow->status = pt_blk_sync_set(flow->decoder, flow->sync);
 	if (flow->status == -pte_eos)
@@ -316,7 +329,7 @@ static bool state_event(struct flow *flow, struct out *out, const struct pt_even
 		return true;
 	case ptev_exec_mode:
 		changed = flow->now.mode != mode_bits(ev->variant.exec_mode.mode);
-		flow->now.mode = mode_bits(ev->variant.exec_mode.mode);
+		set_mode(flow, mode_bits(ev->variant.exec_mode.mode));
 		if (!is_news(flow, ev, changed))
 			return true;
 		event = emit(flow, out, XENPT_EVENT_MODE);
@@ -497,17 +510,18 @@ static bool take_event(struct flow *flow, struct out *out)
  * What the last instruction is: libipt calls all call-like far transfers one name,
  * and leaves the class out where its cache does not hold it.
  */
-static uint8_t last_branch(const struct flow *flow, const struct pt_block *block)
+static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
+						     const struct pt_block *block)
 {
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
 	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
 				insn, sizeof(insn));
-	return insn_branch(insn, size, mode_bits(block->mode));
+	return insn_branch(insn, size, flow->now.mode);
 }
 
-static uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
+static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
 	static const uint8_t branches[] = {
 		[ptic_other] = XENPT_BRANCH_NONE,
@@ -551,60 +565,152 @@ static struct xenpt_event *new_block(struct flow *flow, struct out *out,
 		.has_ip = 1,
 		.time = flow->now.time,
 		.cr3 = flow->now.cr3,
-		/* libipt's is that of whoever put the block into its cache. */
-		.mode = flow->now.mode ? flow->now.mode : mode_bits(block->mode),
+		.mode = flow->now.mode,
 		.transaction = block->speculative,
 	};
 	out->block = event;
-	flow->blocks++;
 	return event;
 }
 
-/* A program that never comes to a packet shall not hold up its reader. */
-static void check_endless(struct flow *flow, const struct pt_block *block)
+/* Whether it is time to look for progress. */
+static bool is_long(const struct flow *flow)
 {
-	uint64_t offset = offset_now(flow);
-
-	flow->blocks = 0;
-	if (offset == flow->progress)
-		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset, &block->end_ip);
-	flow->progress = offset;
+	return flow->work >= ENDLESS_WORK;
 }
 
-static void take_block(struct flow *flow, struct out *out)
+/* A program that never comes to a packet shall not hold up its reader. */
+static bool is_endless(struct flow *flow, uint64_t offset)
 {
-	struct pt_block block;
+	bool endless = offset == flow->progress;
+
+	flow->work = 0;
+	flow->progress = offset;
+	return endless;
+}
+
+/* Whether libipt may have read another address space's code, for it knows of none. */
+static bool is_foreign(const struct flow *flow, const struct pt_block *block)
+{
+	if (flow->now.cr3 != XENPT_CR3_ANY)
+		return false;
+	return code_is_own(flow->code, block->ip) ||
+	       (block->truncated &&
+		code_is_own(flow->code, block->end_ip + block->size - 1));
+}
+
+/*
+ * @before: if it is time to look for progress, the offset without the block. Only
+ * whole blocks are counted, and one that is too long is left out as a whole:
+ * where libipt cuts them is no matter.
+ */
+static void add_block(struct flow *flow, struct out *out, const struct pt_block *block,
+		      const uint64_t *before)
+{
 	struct xenpt_event *event = out->block;
 
-	block.ninsn = 0;
-	flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
+	if (!event || !continues(out, block)) {
+		if (event)
+			flow->work += event->insns + BLOCK_WORK;
+		went_to(out, block->ip);
+		if (before && is_endless(flow, *before)) {
+			lose_sync(flow, XENPT_TROUBLE_ENDLESS, *before, &block->ip);
+			return;
+		}
+		event = new_block(flow, out, block);
+	}
+	event->last = block->end_ip;
+	event->insns += block->ninsn;
+	event->branch = branch_of(flow, block);
+	if (event->insns > ENDLESS_WORK) {
+		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset_now(flow), &event->ip);
+		out->count--;
+		out->block = NULL;
+	}
+}
+
+/*
+ * Nearly all blocks begin where the last one branched to: they are taken here, with
+ * as little as can be done for each. True: @ret is one for which more must be done.
+ */
+static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
+			      struct pt_block *ret)
+{
+	const uint64_t time = flow->now.time, cr3 = flow->now.cr3;
+	const uint8_t mode = flow->now.mode;
+	struct xenpt_event *last = out->block;
+	struct xenpt_event *next = out->events + out->count;
+	const struct xenpt_event *end = out->events + max - 1;
+	uint64_t work = flow->work;
+	bool more = false;
+	int status;
+
+	do {
+		ret->ninsn = 0;
+		status = pt_blk_next(flow->decoder, ret, sizeof(*ret));
+		if (!ret->ninsn || !last || last->branch == XENPT_BRANCH_NONE) {
+			more = true;
+			break;
+		}
+		last->to = ret->ip;
+		last->has_to = 1;
+		work += last->insns + BLOCK_WORK;
+		*next = (struct xenpt_event){
+			.type = XENPT_EVENT_BLOCK,
+			.ip = ret->ip,
+			.has_ip = 1,
+			.last = ret->end_ip,
+			.insns = ret->ninsn,
+			.branch = branch_of(flow, ret),
+			.time = time,
+			.cr3 = cr3,
+			.mode = mode,
+			.transaction = ret->speculative,
+		};
+		last = next++;
+	} while (!status && next < end && work < ENDLESS_WORK);
+
+	out->block = last;
+	out->count = next - out->events;
+	flow->work = work;
+	flow->status = status;
+	return more;
+}
+
+static void take_blocks(struct flow *flow, struct out *out, size_t max)
+{
+	bool check = is_long(flow);
+	uint64_t before = check ? offset_now(flow) : 0;
+	struct pt_block block;
+
 	flow->first = false;
+	if (!check && flow->now.mode && flow->now.cr3 != XENPT_CR3_ANY) {
+		if (!take_usual_blocks(flow, out, max, &block))
+			return;
+	} else {
+		block.ninsn = 0;
+		flow->status = pt_blk_next(flow->decoder, &block, sizeof(block));
+	}
 	if (!block.ninsn) {
 		if (flow->status >= 0 || flow->status == -pte_eos)
 			return;
 		if (flow->status == -pte_nomap || flow->status == -pte_bad_insn)
 			went_to(out, block.ip);
 		lose_sync(flow, trouble_of(flow->status), offset_now(flow), &block.ip);
-		return;
-	}
-	if (!event || !continues(out, &block)) {
+	} else if (is_foreign(flow, &block)) {
 		went_to(out, block.ip);
-		event = new_block(flow, out, &block);
+		lose_sync(flow, XENPT_TROUBLE_NO_CODE, offset_now(flow), &block.ip);
+	} else {
+		add_block(flow, out, &block, check ? &before : NULL);
 	}
-	event->last = block.end_ip;
-	event->insns += block.ninsn;
-	event->branch = branch_of(flow, &block);
-	if (flow->blocks == ENDLESS_BLOCKS)
-		check_endless(flow, &block);
 }
 
-/* One step: an event at most, and a trouble. False: the span is done. */
-static bool step(struct flow *flow, struct out *out)
+/* One step, with room for one event and a trouble. False: the span is done. */
+static bool step(struct flow *flow, struct out *out, size_t max)
 {
 	if (!flow->synced)
 		return sync_forward(flow, out);
 	if (!(flow->status & pts_event_pending))
-		take_block(flow, out);
+		take_blocks(flow, out, max);
 	else if (!take_event(flow, out))
 		return false;
 	if (flow->status >= 0 || !flow->synced)
@@ -632,7 +738,7 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		flow->pendings = 0;
 	}
 	while (more && out.count + 2 <= max)
-		more = step(flow, &out);
+		more = step(flow, &out, max);
 
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;

@@ -443,10 +443,12 @@ size_t packet_decode(struct packet_state *state, const uint8_t *data, size_t siz
 
 const uint8_t *psb_find(const uint8_t *data, size_t size)
 {
-	const uint8_t *end = data + size, *found;
+	const uint8_t *end, *found;
 
-	/* No data may be no memory, too. */
-	found = size ? memmem(data, size, psb, PSB_SIZE) : NULL;
+	if (!size)
+		return NULL; /* data may be NULL, too */
+	end = data + size;
+	found = memmem(data, size, psb, PSB_SIZE);
 	while (found && end - found >= PSB_SIZE + 2 &&
 	       memcmp(found + PSB_SIZE, psb, 2) == 0)
 		found += 2;

@@ -21,7 +21,7 @@ struct batch {
 	struct xenpt_event events[BATCH_EVENTS];
 };
 
-/* A worker: a thread and the code as its engine wants it. */
+/* A worker: a thread, the first one the reader's, and the code for its engine. */
 struct worker {
 	struct lanes *lanes;
 	struct flow_code *code;
@@ -367,9 +367,7 @@ static struct xenpt_error *take_batch(struct lanes *lanes, struct lane *lane,
 			*ret = NULL;
 			return no_cleanup_ptr(lane->err);
 		}
-		if (lanes->worker_count == 1)
-			work_once(lanes, &lanes->workers[0]);
-		else
+		if (!work_once(lanes, &lanes->workers[0]))
 			pthread_cond_wait(&lanes->ready, &lanes->mutex);
 	}
 }
@@ -459,7 +457,7 @@ start_workers(struct lanes *lanes, const struct xenpt_image *image, unsigned int
 		lanes->workers[i].lanes = lanes;
 		XENPT_TRY(lanes->ops->code_create(image, &lanes->workers[i].code));
 	}
-	for (size_t i = 0; threads > 1 && i < threads; i++) {
+	for (size_t i = 1; i < threads; i++) {
 		struct worker *worker = &lanes->workers[i];
 		int errnum = pthread_create(&worker->thread, NULL, worker_main, worker);
 

@@ -9,7 +9,8 @@
  * Workers go on with the job that is needed soonest, a batch of events at a time.
  * A job whose events nobody has read yet stops after so many batches, and the
  * worker goes on with another: nothing is held up, memory is bounded, and a reader
- * always gets what it waits for. One thread is the reader's own: no thread starts.
+ * always gets what it waits for. One of the workers is the reader: it works while
+ * there is nothing to read.
  */
 #ifndef DECODE_PARALLEL_H
 #define DECODE_PARALLEL_H

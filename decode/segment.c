@@ -305,6 +305,8 @@ static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 /* Drop the first @size bytes of the buffer. */
 static void drop(struct segmenter *segmenter, size_t size)
 {
+	if (!size)
+		return; /* there may be no buffer yet */
 	segmenter->buf += size;
 	segmenter->size -= size;
 	segmenter->offset += size;

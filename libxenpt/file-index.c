@@ -287,8 +287,7 @@ static struct xenpt_error *check_payload(const struct source *source, bool *good
 		size_t size = left < sizeof(buf) ? left : sizeof(buf);
 
 		if (!xenpt_pread(source->file->fd, buf, size, position))
-			return xenpt_error_os(errno, "%s: cannot read",
-					      source->file->path);
+			return xenpt_pread_error(source->file->path);
 		crc = xenpt_crc32c(crc, buf, size);
 		position += size;
 		left -= size;

@@ -60,6 +60,14 @@ bool xenpt_pread(int fd, void *buf, size_t size, uint64_t offset)
 	return true;
 }
 
+struct xenpt_error *xenpt_pread_error(const char *path)
+{
+	if (errno)
+		return xenpt_error_os(errno, "%s: cannot read", path);
+	return xenpt_error_create(XENPT_ERROR_FORMAT,
+				  "%s: became shorter while it was read", path);
+}
+
 /*
  * Get the bytes of a header at @at, which ends in the file, and what follows
  * them; if they are not there yet, read @ahead.
@@ -72,14 +80,8 @@ static struct xenpt_error *window_load(struct scan *scan, struct window *window,
 			ahead = scan->size - at;
 		window->start = at;
 		window->len = 0;
-		if (!xenpt_pread(scan->fd, window->data, ahead, at)) {
-			if (errno)
-				return xenpt_error_os(errno, "%s: cannot read",
-						      scan->path);
-			return xenpt_error_create(XENPT_ERROR_FORMAT,
-						  "%s: became shorter while it was read",
-						  scan->path);
-		}
+		if (!xenpt_pread(scan->fd, window->data, ahead, at))
+			return xenpt_pread_error(scan->path);
 		window->len = ahead;
 	}
 	*ret = window->data + (at - window->start);
@@ -172,7 +174,7 @@ static struct xenpt_error *not_a_file(struct scan *scan, const char *why)
 	uint8_t bytes[MAGIC_SIZE];
 
 	if (!xenpt_pread(scan->fd, bytes, count, 0))
-		return xenpt_error_os(errno, "%s: cannot read", scan->path);
+		return xenpt_pread_error(scan->path);
 	if (!memcmp(bytes, SECTION_MAGIC, count))
 		return xenpt_error_create(XENPT_ERROR_FORMAT,
 					  "%s: no whole chunk is left: at offset 0: %s",

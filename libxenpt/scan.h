@@ -28,4 +28,7 @@ struct xenpt_error *xenpt_scan(int fd, uint64_t size, const char *path,
 /* pread() all: false with errno, 0 where the file ends before. */
 bool xenpt_pread(int fd, void *buf, size_t size, uint64_t offset);
 
+/* Why it failed in the file called @path, whose size had been known. */
+struct xenpt_error *xenpt_pread_error(const char *path);
+
 #endif

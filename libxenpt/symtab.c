@@ -329,6 +329,7 @@ static void fill_symbol(const struct xenpt_symtab *symtab, const struct entry *e
 		.size = entry->sized ? entry->end - entry->address : 0,
 		.name = table->names + entry->name,
 		.image = table->image,
+		.cr3 = table->cr3,
 	};
 }
 
@@ -345,13 +346,17 @@ bool xenpt_symtab_find(const struct xenpt_symtab *symtab, uint64_t cr3, uint64_t
 	return true;
 }
 
-bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, const char *name,
-			    struct xenpt_symbol *ret)
+/* Entries stand by CR3: those of XENPT_CR3_ANY, the highest, come last. */
+bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, uint64_t cr3,
+			    const char *name, struct xenpt_symbol *ret)
 {
 	for (size_t i = 0; i < symtab->entries.count; i++) {
 		const struct entry *entry = &symtab->entries.data[i];
+		const struct table *table = &symtab->tables.data[entry->table];
 
-		if (strcmp(symtab->tables.data[entry->table].names + entry->name, name))
+		if ((cr3 != XENPT_CR3_ANY && table->cr3 != cr3 &&
+		     table->cr3 != XENPT_CR3_ANY) ||
+		    strcmp(table->names + entry->name, name) != 0)
 			continue;
 		fill_symbol(symtab, entry, ret);
 		return true;

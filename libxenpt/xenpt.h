@@ -150,6 +150,7 @@ struct xenpt_symbol {
 	uint64_t size; /* 0: up to the next symbol, at most 64 KiB */
 	const char *name;
 	const char *image; /* name of the image; may be "" */
+	uint64_t cr3;      /* the image's address space, or XENPT_CR3_ANY */
 };
 
 /** Why trace is missing. The numbers are those of the file format. */
@@ -213,7 +214,7 @@ XENPT_API struct xenpt_error *xenpt_writer_code(struct xenpt_writer *writer,
 						uint64_t address, const void *data,
 						size_t size);
 
-/** Add symbols of an image. Their @image members are not used. */
+/** Add symbols of an image. Their members @image and @cr3 are not used. */
 XENPT_API struct xenpt_error *xenpt_writer_symbols(struct xenpt_writer *writer,
 						   uint32_t image,
 						   const struct xenpt_symbol *symbols,
@@ -243,8 +244,9 @@ struct xenpt_import {
 	}
 
 /**
- * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces. The CPU
- * is the caller's to describe, before: xenpt_writer_cpu().
+ * Raw PT, one file or pipe per vCPU, as vCPU @vcpu, which it announces; "-" is
+ * standard input. The CPU is the caller's to describe, before:
+ * xenpt_writer_cpu().
  */
 XENPT_API struct xenpt_error *xenpt_import_pt(struct xenpt_writer *writer,
 					      const struct xenpt_import *import,
@@ -361,9 +363,12 @@ XENPT_API void xenpt_symtab_destroy(struct xenpt_symtab *symtab);
 XENPT_API bool xenpt_symtab_find(const struct xenpt_symtab *symtab, uint64_t cr3,
 				 uint64_t address, struct xenpt_symbol *ret);
 
-/** The first symbol, by CR3 and address, called @name. False: none. */
-XENPT_API bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, const char *name,
-				      struct xenpt_symbol *ret);
+/**
+ * The first symbol called @name, by CR3 and address, that @cr3 has: its own go
+ * before those of XENPT_CR3_ANY, which as @cr3 has all. False: none.
+ */
+XENPT_API bool xenpt_symtab_find_name(const struct xenpt_symtab *symtab, uint64_t cr3,
+				      const char *name, struct xenpt_symbol *ret);
 
 /* ---- Clock ------------------------------------------------------------- */
 
@@ -693,6 +698,7 @@ struct xenpt_sink_options {
 	uint64_t skip;                     /* rows to leave out first */
 	uint64_t last;                     /* only that many rows, the last; 0: all */
 };
+#define XENPT_LAST_MAX 1000000
 
 /** Shows events. */
 struct xenpt_sink;

@@ -9,10 +9,10 @@
 struct xenpt_error *xenpt_out_init(struct xenpt_out *out, FILE *file, uint64_t skip,
 				   uint64_t last)
 {
-	if (last > XENPT_OUT_LAST_MAX)
+	if (last > XENPT_LAST_MAX)
 		return xenpt_error_create(XENPT_ERROR_INVALID,
 					  "at most %d last rows can be kept",
-					  XENPT_OUT_LAST_MAX);
+					  XENPT_LAST_MAX);
 	out->file = file;
 	out->skip = skip;
 	out->last = last;

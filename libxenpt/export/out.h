@@ -15,8 +15,7 @@
 #define XENPT_OUT_SIZE (256 * 1024)
 #define XENPT_OUT_ROW_MAX (64 * 1024) /* what does not fit is cut */
 
-/* The last rows only; more than that are not worth a person's while. */
-#define XENPT_OUT_LAST_MAX 1000000
+/* Of the last rows, of which there are at most XENPT_LAST_MAX. */
 #define XENPT_OUT_LAST_TEXT (256UL * 1024 * 1024)
 
 struct xenpt_out {

@@ -59,14 +59,20 @@ const char *xenpt_sink_branch_name(const struct xenpt_event *event)
 
 /* ---- rows --------------------------------------------------------------- */
 
-static bool wants_insn(struct xenpt_sink *sink, const struct xenpt_event *event)
+/* Of a block that is selected: it may reach out of the range of addresses. */
+static bool wants_insn(struct xenpt_sink *sink, const struct xenpt_event *event,
+		       uint64_t ip)
 {
 	const struct xenpt_sink_options *options = &sink->options;
 
+	if (ip < options->filter.ip_lo || ip > options->filter.ip_hi)
+		return false;
 	if (options->period_ticks && event->time) {
 		if (event->time < sink->next_time)
 			return false;
-		sink->next_time = event->time + options->period_ticks;
+		if (__builtin_add_overflow(event->time, options->period_ticks,
+					   &sink->next_time))
+			sink->next_time = UINT64_MAX;
 	}
 	return options->period < 2 || ++sink->insns % options->period == 0;
 }
@@ -79,7 +85,7 @@ static void insn_rows(struct xenpt_sink *sink, const struct xenpt_event *event)
 		const struct xenpt_insn *insn =
 			xenpt_disasm_at(sink->disasm, event->cr3, event->mode, ip);
 
-		if (wants_insn(sink, event)) {
+		if (wants_insn(sink, event, ip)) {
 			xenpt_out_begin(&sink->out);
 			sink->format->insn(sink, event, insn);
 			xenpt_out_end(&sink->out);

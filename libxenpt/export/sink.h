@@ -57,13 +57,19 @@ struct xenpt_error *xenpt_sink_create(const struct xenpt_sink_options *options,
 /* How a branch or an interrupt is called. */
 const char *xenpt_sink_branch_name(const struct xenpt_event *event);
 
-/* Nanoseconds since the first time; false: not known. */
+/*
+ * Nanoseconds since the first time; false: not known. A hostile file's ticks and
+ * clock make more of them than there are numbers (C11, 6.3.1.4: undefined).
+ */
 static inline bool xenpt_sink_ns(const struct xenpt_sink *sink, uint64_t time,
 				 int64_t *ret)
 {
+	double ns;
+
 	if (!time || !(sink->options.clock.ns_per_tick > 0))
 		return false;
-	*ret = (int64_t)(time - sink->first_time) * sink->options.clock.ns_per_tick;
+	ns = (int64_t)(time - sink->first_time) * sink->options.clock.ns_per_tick;
+	*ret = ns >= 0x1p63 ? INT64_MAX : ns < -0x1p63 ? INT64_MIN : (int64_t)ns;
 	return true;
 }
 

@@ -255,7 +255,7 @@ struct xenpt_error *import_elf_mapping(struct import_elf *elf,
 				       uint64_t address, uint64_t length, uint64_t offset,
 				       uint64_t *bias)
 {
-	uint64_t end, new_bias = 0;
+	uint64_t end, new_bias = 0, copied = 0;
 	bool found = false, known = false;
 
 	if (__builtin_add_overflow(offset, length, &end) || end > elf->file.size)
@@ -273,6 +273,11 @@ struct xenpt_error *import_elf_mapping(struct import_elf *elf,
 		if (!found)
 			new_bias = segment_bias;
 		found = true;
+		/* Pages that two share are theirs; more share them to keep us busy. */
+		copied += to - from;
+		if (copied > 2 * (end - offset))
+			return xenpt_error_create(XENPT_ERROR_FORMAT,
+						  "its segments overlap");
 		XENPT_TRY(import_code(writer, import, image, &elf->file, from, to,
 				      address + (from - offset)));
 	}

@@ -219,6 +219,12 @@ static bool is_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* It leads out of where it is looked for. */
+static bool climbs(const char *path)
+{
+	return strncmp(path, "../", 3) == 0 || strstr(path, "/../");
+}
+
 static struct xenpt_error *find_image(const struct xenpt_import *import, const char *path,
 				      char **ret)
 {
@@ -239,7 +245,7 @@ static struct xenpt_error *find_image(const struct xenpt_import *import, const c
 	flat = import_join(import->symfs, slash ? slash + 1 : path);
 	if (!full || !flat)
 		return xenpt_error_no_memory();
-	if (is_file(full))
+	if (!climbs(path) && is_file(full))
 		*ret = no_cleanup_ptr(full);
 	else if (is_file(flat))
 		*ret = no_cleanup_ptr(flat);

@@ -204,9 +204,11 @@ static struct xenpt_error *build_ids_read(struct perf *perf)
 		ID = 12,
 		ID_SIZE = 32,
 		PATH = 36,
-		MISC_SIZE = 1 << 15
+		MISC_SIZE = 1 << 15,
+		COMPARED_MAX = 1 << 28 /* seconds; recordings need a thousandth */
 	};
 	struct perf_place place;
+	uint64_t compared = 0;
 	uint16_t size;
 
 	XENPT_TRY(feature_find(perf, FEATURE_BUILD_ID, &place));
@@ -228,14 +230,30 @@ static struct xenpt_error *build_ids_read(struct perf *perf)
 		if (entry[PATH] != '/' || entry[size - 1] != '\0' || !id_size ||
 		    id_size > PERF_BUILD_ID_SIZE)
 			continue;
+		compared += perf->images.count;
+		if (compared > COMPARED_MAX)
+			return xenpt_error_create(
+				XENPT_ERROR_FORMAT,
+				"too many of them for so many mappings");
 		XENPT_TRY(build_id_set(&perf->images, (const char *)entry + PATH,
 				       entry + ID, id_size));
 	}
 	return NULL;
 }
 
+/* The trace is worth having without the feature, as where the file's end is cut. */
+static struct xenpt_error *feature_warn(const struct perf *perf, const char *feature,
+					struct xenpt_error *err)
+{
+	if (!err || err->code != XENPT_ERROR_FORMAT)
+		return err;
+	import_warn_error(perf->import, perf->path,
+			  xenpt_error_prepend(err, "feature %s", feature));
+	return NULL;
+}
+
 struct xenpt_error *perf_features_read(struct perf *perf)
 {
-	XENPT_TRY(xenpt_error_prepend(cpuid_read(perf), "feature CPUID"));
-	return xenpt_error_prepend(build_ids_read(perf), "feature BUILD_ID");
+	XENPT_TRY(feature_warn(perf, "CPUID", cpuid_read(perf)));
+	return feature_warn(perf, "BUILD_ID", build_ids_read(perf));
 }

@@ -58,7 +58,9 @@ struct xenpt_error *import_pt(struct xenpt_writer *writer,
 			      const struct xenpt_import *import, uint32_t vcpu,
 			      const char *name, const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = strcmp(path, "-") == 0
+					 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+					 : open(path, O_RDONLY | O_CLOEXEC);
 	struct xenpt_vcpu info = { .id = vcpu, .name = name };
 
 	if (fd < 0)

@@ -100,7 +100,7 @@ static void check_symtab(const struct xenpt_file *file, const uint8_t *data, siz
 		xenpt_error_destroy(err);
 		return;
 	}
-	xenpt_symtab_find_name(symtab, "no such symbol", &symbol);
+	xenpt_symtab_find_name(symtab, XENPT_CR3_ANY, "no such symbol", &symbol);
 	for (size_t i = 0; i + sizeof(address) <= size && i < 65536; i += 8) {
 		memcpy(&address, data + i, sizeof(address));
 		if (xenpt_symtab_find(symtab, XENPT_CR3_ANY, address, &symbol)) {

@@ -2,7 +2,7 @@
 /*
  * Tells the same little story to a sink: golden FORMAT ROWS [OPTION...], where
  * FORMAT is text or json, ROWS is as in "xenpt decode -F", and the options are
- * color, raw (no clock), smp (two vCPUs), last=N, skip=N, period=N and user.
+ * color, raw (no clock), smp (two vCPUs), last=N, skip=N, period=N, clock=NS and user.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +316,8 @@ static void parse(struct xenpt_sink_options *options, const char *arg)
 		options->skip = atoi(arg + 5);
 	else if (strncmp(arg, "period=", 7) == 0)
 		options->period = atoi(arg + 7);
+	else if (strncmp(arg, "clock=", 6) == 0)
+		options->clock.ns_per_tick = atof(arg + 6);
 }
 
 static unsigned int rows_of(const char *name)

@@ -1,173 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Decoding of small traces made on the spot: each event, each trouble. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "tests/trace.h"
-
-#define CR3 0x5000
-
-/*
- * 0x1000  e8 0b 00 00 00  call 0x1010
- * 0x1005  75 f9           jnz  0x1000
- * 0x1007  eb f7           jmp  0x1000
- * 0x1010  90 c3           nop; ret
- * 0x1020  0f 05           syscall
- * 0x1030  eb fe           jmp  0x1030
- * 0x1040  0f 22 d8 c3     mov  %rax,%cr3; ret
- */
-static const uint8_t code[0x50] = {
-	[0x00] = 0xe8,
-	0x0b,
-	0,
-	0,
-	0,
-	0x75,
-	0xf9,
-	0xeb,
-	0xf7,
-	[0x10] = 0x90,
-	0xc3,
-	[0x20] = 0x0f,
-	0x05,
-	[0x30] = 0xeb,
-	0xfe,
-	[0x40] = 0x0f,
-	0x22,
-	0xd8,
-	0xc3,
-};
-
-/* One vCPU with this trace and the code above, in any address space. */
-struct fixture {
-	struct test_file file;
-	struct xenpt_file *opened;
-	uint32_t vcpu_count; /* announced */
-	struct xenpt_event *events;
-	uint32_t *vcpus; /* of each event */
-	size_t count;
-};
-
-static void fixture_init(struct fixture *fixture)
-{
-	struct xenpt_cpu cpu = { .intel = 1, .family = 6, .model = 0x55 };
-
-	*fixture = (struct fixture){};
-	test_file_init(&fixture->file);
-	check_error(xenpt_writer_cpu(fixture->file.writer, &cpu));
-	describe_code(fixture->file.writer);
-	check_error(xenpt_writer_code(fixture->file.writer, 0, XENPT_CR3_ANY, 0x1000,
-				      code, sizeof(code)));
-}
-
-static void fixture_deinit(struct fixture *fixture)
-{
-	xenpt_file_close(fixture->opened);
-	test_file_deinit(&fixture->file);
-	free(fixture->events);
-	free(fixture->vcpus);
-}
-
-static void fixture_trace(struct fixture *fixture, uint32_t vcpu, struct trace *trace)
-{
-	if (vcpu >= fixture->vcpu_count) {
-		describe_vcpu(fixture->file.writer, vcpu);
-		fixture->vcpu_count = vcpu + 1;
-	}
-	if (trace->size)
-		check_error(xenpt_writer_trace(fixture->file.writer, vcpu, trace->data,
-					       trace->size));
-	trace_deinit(trace);
-}
-
-/* All events, those of several vCPUs as they come. */
-static void fixture_decode(struct fixture *fixture, unsigned int threads)
-{
-	struct xenpt_decoder_options options = { .threads = threads };
-	struct xenpt_decoder *decoder;
-	struct xenpt_batch batch;
-	size_t capacity = 0;
-
-	if (!fixture->opened)
-		fixture->opened = test_file_open(&fixture->file);
-	free(fixture->events);
-	free(fixture->vcpus);
-	fixture->events = NULL;
-	fixture->vcpus = NULL;
-	fixture->count = 0;
-	check_error(xenpt_decoder_create(fixture->opened, &options, &decoder));
-	for (;;) {
-		check_error(xenpt_decoder_next(decoder, &batch));
-		if (!batch.count)
-			break;
-		if (fixture->count + batch.count > capacity) {
-			capacity = 2 * (fixture->count + batch.count);
-			fixture->events = realloc(fixture->events,
-						  capacity * sizeof(*fixture->events));
-			assert_non_null(fixture->events);
-			fixture->vcpus = realloc(fixture->vcpus,
-						 capacity * sizeof(*fixture->vcpus));
-			assert_non_null(fixture->vcpus);
-		}
-		for (size_t i = 0; i < batch.count; i++) {
-			fixture->events[fixture->count] = batch.events[i];
-			fixture->vcpus[fixture->count++] = batch.vcpu;
-		}
-	}
-	assert_int_equal(xenpt_decoder_progress(decoder).total,
-			 xenpt_decoder_progress(decoder).done);
-	xenpt_decoder_destroy(decoder);
-}
-
-/* The next event of a type, from *@at on; the test fails if there is none. */
-static const struct xenpt_event *find(const struct fixture *fixture, size_t *at,
-				      unsigned int type)
-{
-	for (; *at < fixture->count; (*at)++) {
-		if (fixture->events[*at].type == type)
-			return &fixture->events[(*at)++];
-	}
-	for (size_t i = 0; i < fixture->count && i < 40; i++) {
-		const struct xenpt_event *event = &fixture->events[i];
-
-		print_message("%zu: %s ip %#lx to %#lx last %#lx insns %u reason %u\n", i,
-			      xenpt_event_type_name(event->type), event->ip, event->to,
-			      event->last, event->insns, event->reason);
-	}
-	fail_msg("no %s event", xenpt_event_type_name(type));
-	return NULL;
-}
-
-static size_t count_type(const struct fixture *fixture, unsigned int type)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < fixture->count; i++)
-		count += fixture->events[i].type == type;
-	return count;
-}
-
-static uint64_t count_insns(const struct fixture *fixture)
-{
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < fixture->count; i++)
-		count += fixture->events[i].insns;
-	return count;
-}
-
-static const struct psb psb_1000 = { .mode = 64, .ip = 0x1000, .cr3 = CR3, .cbr = 30 };
-
-/* Run the loop @n times: call, compressed return, jnz taken. */
-static void trace_loops(struct trace *trace, size_t n)
-{
-	while (n--)
-		trace_tnt(trace, "11");
-}
+#include "decode.h"
 
 static void test_blocks(void **state)
 {
@@ -265,6 +98,155 @@ static void test_address_spaces(void **state)
 	assert_int_equal(event->ip, 0x2004);
 	assert_int_equal(event->insns, 3); /* the second's nop; nop; ret */
 	assert_int_equal(event->cr3, 0x8000);
+	fixture_deinit(&fixture);
+}
+
+/*
+ * An address space's own code goes before that of all, which fills its holes; and
+ * neither has anything to do with another space's.
+ */
+static void test_own_code(void **state)
+{
+	static const uint8_t all[] = { 0x90, 0x90, 0x90, 0x90, 0xc3 };
+	static const uint8_t own[] = { 0x66, 0x90 }; /* one instruction, not two */
+	static const struct {
+		uint64_t cr3, insns;
+	} spaces[] = { { 0x7000, 4 }, { 0x8000, 5 }, { 0x9000, 4 } };
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, 0x7000, 0x2001, own, 2));
+	check_error(xenpt_writer_code(fixture.file.writer, 0, 0x9000, 0x2002, own, 2));
+	check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY, 0x2000, all,
+				      sizeof(all)));
+	for (size_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < 3; i++) {
+			struct psb psb = { .mode = 64, .ip = 0x2000 };
+
+			psb.cr3 = spaces[i].cr3;
+			trace_psb_plus(&trace, &psb);
+			trace_ip(&trace, ppt_tip_pgd, 0x9000);
+			trace_ip(&trace, ppt_tip_pge, 0x2000);
+			trace_ip(&trace, ppt_tip, 0x1010);
+			trace_ip(&trace, ppt_tip, 0x2000);
+		}
+	}
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+
+	for (size_t i = 0; i < 12; i++) {
+		const struct xenpt_event *event;
+
+		do {
+			event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+		} while (event->ip != 0x2000);
+		assert_int_equal(event->cr3, spaces[i / 2 % 3].cr3);
+		assert_int_equal(event->insns, spaces[i / 2 % 3].insns);
+		assert_int_equal(event->last, 0x2004);
+	}
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_ERROR), 0);
+	fixture_deinit(&fixture);
+}
+
+/* Where code is some address space's own, it takes a CR3 to say which it is. */
+static void test_unknown_address_space(void **state)
+{
+	static const uint8_t own[] = { 0x90, 0x90, 0xc3 };
+	struct psb psb = { .mode = 64, .ip = 0x2000 };
+	struct fixture fixture;
+	struct trace trace = {};
+	const struct xenpt_event *event;
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, 0x7000, 0x2000, own, 3));
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1010);
+	psb.cr3 = 0x7000;
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1010);
+	trace_bytes(&trace, "\x02\xff", 2);
+	psb.cr3 = 0;
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1010);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+
+	event = find(&fixture, &at, XENPT_EVENT_ERROR);
+	assert_int_equal(event->reason, XENPT_TROUBLE_NO_CODE);
+	assert_int_equal(event->ip, 0x2000);
+	assert_int_equal(event->cr3, XENPT_CR3_ANY);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->cr3, 0x7000);
+	assert_int_equal(event->insns, 3);
+	event = find(&fixture, &at, XENPT_EVENT_ERROR);
+	assert_int_equal(event->reason, XENPT_TROUBLE_BAD_PACKET);
+	/* A PIP may have been among the bad bytes. */
+	event = find(&fixture, &at, XENPT_EVENT_ERROR);
+	assert_int_equal(event->reason, XENPT_TROUBLE_NO_CODE);
+	assert_int_equal(event->cr3, XENPT_CR3_ANY);
+	fixture_deinit(&fixture);
+}
+
+/* The same bytes, run in all modes: in each they are other instructions. */
+static void test_modes(void **state)
+{
+	/* 64 bits: rex nop; ret. Else: inc; nop; ret. */
+	static const uint8_t bytes[] = { 0x40, 0x90, 0xc3 };
+	static const int modes[] = { 32, 64, 16, 64, 32, 16 };
+	struct psb psb = { .mode = 64, .ip = 0x1010 };
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY, 0x2000,
+				      bytes, sizeof(bytes)));
+	trace_psb_plus(&trace, &psb);
+	for (size_t i = 0; i < 6; i++) {
+		trace_mode_exec(&trace, modes[i]);
+		trace_ip(&trace, ppt_tip, 0x2000);
+		trace_ip(&trace, ppt_tip, 0x1010);
+	}
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	for (size_t i = 0; i < 6; i++) {
+		const struct xenpt_event *event;
+
+		do {
+			event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+		} while (event->ip != 0x2000);
+		assert_int_equal(event->mode, modes[i]);
+		assert_int_equal(event->insns, modes[i] == 64 ? 2 : 3);
+	}
+	fixture_deinit(&fixture);
+}
+
+/* Blocks end at jumps, also where the code begins. */
+static void test_first_jump(void **state)
+{
+	static const uint8_t bytes[] = { 0xeb, 0x01, 0xcc, 0x90, 0xc3 };
+	struct psb psb = { .mode = 64, .ip = 0x2000 };
+	struct fixture fixture;
+	struct trace trace = {};
+	const struct xenpt_event *event;
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY, 0x2000,
+				      bytes, sizeof(bytes)));
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1010);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->branch, XENPT_BRANCH_JUMP);
+	assert_int_equal(event->to, 0x2003);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->ip, 0x2003);
+	assert_int_equal(event->insns, 2);
 	fixture_deinit(&fixture);
 }
 
@@ -484,6 +466,40 @@ static void test_endless(void **state)
 	fixture_deinit(&fixture);
 }
 
+/* Instructions without end and without a branch are given up, too. */
+static void test_endless_block(void **state)
+{
+	struct psb psb = { .mode = 64, .ip = 0x100000 };
+	size_t size = 3 << 20;
+	uint8_t *nops = malloc(size);
+	struct fixture fixture;
+	struct trace trace = {};
+	const struct xenpt_event *event;
+	size_t at = 0;
+
+	assert_non_null(nops);
+	memset(nops, 0x90, size);
+	nops[size - 1] = 0xc3;
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY, psb.ip, nops,
+				      size));
+	free(nops);
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1000);
+	psb.ip += size - 1000;
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip, 0x1000);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	event = find(&fixture, &at, XENPT_EVENT_ERROR);
+	assert_int_equal(event->reason, XENPT_TROUBLE_ENDLESS);
+	assert_int_equal(event->ip, 0x100000);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->ip, psb.ip);
+	assert_int_equal(event->insns, 1000);
+	fixture_deinit(&fixture);
+}
+
 /* Several spans' worth: the same events, whoever decodes them. */
 static void long_trace(struct trace *trace, size_t psbs)
 {
@@ -500,7 +516,7 @@ static void long_trace(struct trace *trace, size_t psbs)
 
 static void test_threads(void **state)
 {
-	struct fixture one, many;
+	struct fixture one;
 	struct trace trace = {};
 	uint64_t insns = 0;
 
@@ -518,15 +534,9 @@ static void test_threads(void **state)
 	assert_true(count_insns(&one) > insns);
 
 	for (unsigned int threads = 2; threads <= 8; threads += 3) {
-		many = (struct fixture){ .file = one.file, .opened = one.opened };
-		fixture_decode(&many, threads);
-		assert_int_equal(many.count, one.count);
-		assert_memory_equal(many.events, one.events,
-				    one.count * sizeof(*one.events));
-		assert_memory_equal(many.vcpus, one.vcpus,
-				    one.count * sizeof(*one.vcpus));
-		free(many.events);
-		free(many.vcpus);
+		struct xenpt_decoder_options options = { .threads = threads };
+
+		assert_decodes_same(&one, &options);
 	}
 	fixture_deinit(&one);
 }
@@ -611,12 +621,23 @@ static void test_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_blocks),  cmocka_unit_test(test_address_spaces),
-		cmocka_unit_test(test_logged),  cmocka_unit_test(test_no_psbend),
-		cmocka_unit_test(test_no_code), cmocka_unit_test(test_bad_packet),
-		cmocka_unit_test(test_seam),    cmocka_unit_test(test_endless),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_spans_join),
-		cmocka_unit_test(test_merge),   cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_address_spaces),
+		cmocka_unit_test(test_own_code),
+		cmocka_unit_test(test_unknown_address_space),
+		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_first_jump),
+		cmocka_unit_test(test_logged),
+		cmocka_unit_test(test_no_psbend),
+		cmocka_unit_test(test_no_code),
+		cmocka_unit_test(test_bad_packet),
+		cmocka_unit_test(test_seam),
+		cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_endless_block),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_spans_join),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -295,6 +295,24 @@ static void images_below_symfs(void **state)
 	}
 }
 
+/* The recording's maker does not choose files outside. */
+static void images_above_symfs(void **state)
+{
+	struct xenpt_cpu cpu;
+	struct bench bench;
+
+	bench_init(&bench);
+	assert_int_equal(mkdir(bench_path(&bench, "opt"), 0777), 0);
+	write_image(&bench);
+	bench.import.symfs = strdup(bench_path(&bench, "opt"));
+	perf_make("/../image");
+	assert_success(import_perf(&bench, &cpu));
+	assert_int_equal(bench_result(&bench)->code_size, 0);
+	assert_non_null(strstr(bench.warnings, "/../image: not found"));
+	free((char *)bench.import.symfs);
+	bench_deinit(&bench);
+}
+
 static void images_that_cannot_be_had(void **state)
 {
 	static const uint8_t other[20] = { 1, 2, 3 };
@@ -318,6 +336,22 @@ static void images_that_cannot_be_had(void **state)
 	assert_non_null(strstr(bench.warnings, "/nowhere/to/be/found: not found"));
 	assert_non_null(strstr(bench.warnings, "not 010203000000"));
 	assert_non_null(strstr(bench.warnings, "secret: is no ELF file"));
+	bench_deinit(&bench);
+}
+
+/* Many segments on one page do not make much code of a small file. */
+static void overlapping_segments(void **state)
+{
+	struct xenpt_cpu cpu;
+	struct bench bench;
+
+	bench_init(&bench);
+	elf_make(&elf, 0);
+	elf.phdrs[0] = elf.phdrs[2] = elf.phdrs[1];
+	perf_make(bench_write(&bench, "image", &elf, sizeof(elf)));
+	assert_success(import_perf(&bench, &cpu));
+	assert_in_range(bench_result(&bench)->code_size, 0, 0x2000);
+	assert_non_null(strstr(bench.warnings, "its segments overlap"));
 	bench_deinit(&bench);
 }
 
@@ -510,9 +544,27 @@ static void bad_files(void **state)
 	record_end(at);
 	perf_end("/none");
 	assert_fails(XENPT_ERROR_FORMAT, "is too short for its type");
+}
+
+/* The end of the file is cut: the trace is there. */
+static void bad_features(void **state)
+{
+	struct xenpt_cpu cpu = {};
+	struct bench bench;
+
+	bench_init(&bench);
 	perf_make("/none");
 	set64(perf.end, UINT64_MAX);
-	assert_fails(XENPT_ERROR_FORMAT, "feature BUILD_ID: its place");
+	assert_success(import_perf(&bench, &cpu));
+	assert_int_equal(cpu.model, 94);
+	assert_non_null(strstr(bench.warnings, "perf.data: feature BUILD_ID: its place"));
+	set64(perf.end + 16, UINT64_MAX);
+	bench_deinit(&bench);
+	bench_init(&bench);
+	assert_success(import_perf(&bench, &cpu));
+	assert_int_equal(cpu.model, 0);
+	assert_non_null(strstr(bench.warnings, "perf.data: feature CPUID: its place"));
+	bench_deinit(&bench);
 }
 
 /* Sizes that no trace has: an error, whatever other fields say. */
@@ -601,6 +653,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_recording),
 		cmocka_unit_test(images_below_symfs),
+		cmocka_unit_test(images_above_symfs),
 		cmocka_unit_test(images_that_cannot_be_had),
 		cmocka_unit_test(build_id_of_the_feature),
 		cmocka_unit_test(several_processes),
@@ -608,6 +661,8 @@ int main(void)
 		cmocka_unit_test(snapshots_and_threads),
 		cmocka_unit_test(what_the_user_says_of_the_cpu),
 		cmocka_unit_test(bad_files),
+		cmocka_unit_test(bad_features),
+		cmocka_unit_test(overlapping_segments),
 		cmocka_unit_test(impossible_pieces),
 		cmocka_unit_test(cut_files),
 		cmocka_unit_test(perf_was_killed),

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The values of --vcpu, --time and --ip. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "xpt.h"
 
 #include "cmd/select.h"
 
@@ -84,6 +80,18 @@ static void test_time(void **state)
 	refuse(select_time_apply(bounds, 0, &none, &filter));
 }
 
+/* The clock of a hostile file: no number of ticks is out of range. */
+static void test_ticks(void **state)
+{
+	struct xenpt_clock clock = { .ns_per_tick = 0.5 };
+
+	assert_int_equal(select_ticks(3, &clock), 6);
+	clock.ns_per_tick = 0x1p-63;
+	assert_int_equal(select_ticks(1000, &clock), UINT64_MAX);
+	clock.ns_per_tick = 0x1p32;
+	assert_int_equal(select_ticks(1000, &clock), 0);
+}
+
 static void test_addresses(void **state)
 {
 	struct xenpt_filter filter = XENPT_FILTER_ALL;
@@ -110,12 +118,56 @@ static void test_addresses(void **state)
 	assert_false(select_number("0x10", &value));
 }
 
+/* Two processes with a function of the same name, without a size. */
+static void test_symbol(void **state)
+{
+	static const struct {
+		uint64_t asked, cr3, lo, hi;
+	} wanted[] = {
+		{ XENPT_CR3_ANY, 0x1000, 0x100, 0x17f },
+		{ 0x1000, 0x1000, 0x100, 0x17f },
+		{ 0x2000, 0x2000, 0x200, 0x27f },
+	};
+	struct xenpt_symtab *symtab;
+	struct xenpt_writer *writer;
+	struct xenpt_filter filter;
+	struct xenpt_file *file;
+	struct bytes bytes;
+	int fd;
+
+	writer = writer_open(&fd);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct xenpt_image_info image = { i, "program", "", 0x1000 * (i + 1), 0 };
+		struct xenpt_symbol symbols[] = {
+			{ 0x100 * (i + 1), 0, "main", "", 0 },
+			{ 0x100 * (i + 1) + 0x80, 0, "next", "", 0 },
+		};
+
+		assert_success(xenpt_writer_image(writer, &image));
+		assert_success(xenpt_writer_symbols(writer, i, symbols, 2));
+	}
+	bytes = writer_close(writer, fd);
+	assert_success(open_bytes(bytes.data, bytes.size, &file));
+	assert_success(xenpt_symtab_create(file, &symtab));
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		filter = (struct xenpt_filter)XENPT_FILTER_ALL;
+		filter.cr3 = wanted[i].asked;
+		assert_success(select_symbol("main", symtab, &filter));
+		assert_int_equal(filter.cr3, wanted[i].cr3);
+		assert_int_equal(filter.ip_lo, wanted[i].lo);
+		assert_int_equal(filter.ip_hi, wanted[i].hi);
+	}
+	xenpt_symtab_destroy(symtab);
+	xenpt_file_close(file);
+	free(bytes.data);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vcpus),
-		cmocka_unit_test(test_time),
-		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_vcpus),  cmocka_unit_test(test_time),
+		cmocka_unit_test(test_ticks),  cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_symbol),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

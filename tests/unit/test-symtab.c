@@ -96,11 +96,16 @@ static void test_find_name(void **state)
 	struct fixture f = load(symbols, 2, PROGRAM);
 	struct xenpt_symbol symbol;
 
-	assert_true(xenpt_symtab_find_name(f.symtab, "twice", &symbol));
+	assert_true(xenpt_symtab_find_name(f.symtab, XENPT_CR3_ANY, "twice", &symbol));
 	assert_int_equal(symbol.address, 0x200);
 	assert_string_equal(symbol.image, "program");
-	assert_true(xenpt_symtab_find_name(f.symtab, "everywhere", &symbol));
-	assert_false(xenpt_symtab_find_name(f.symtab, "twic", &symbol));
+	assert_int_equal(symbol.cr3, 0x2000);
+	assert_true(xenpt_symtab_find_name(f.symtab, 0x2000, "twice", &symbol));
+	assert_int_equal(symbol.address, 0x200);
+	assert_false(xenpt_symtab_find_name(f.symtab, 0x1000, "twice", &symbol));
+	assert_true(xenpt_symtab_find_name(f.symtab, 0x1000, "everywhere", &symbol));
+	assert_int_equal(symbol.cr3, XENPT_CR3_ANY);
+	assert_false(xenpt_symtab_find_name(f.symtab, XENPT_CR3_ANY, "twic", &symbol));
 	end(&f);
 }
 
