@@ -184,6 +184,8 @@ static struct lane *pick_lane(struct lanes *lanes)
 {
 	struct lane *wanted = &lanes->lanes[lanes->wanted];
 
+	if (!lanes->lane_count)
+		return NULL;
 	if (!wanted->jobs && lane_can_grow(wanted))
 		return wanted;
 	for (size_t i = 0; i < lanes->lane_count; i++) {
