@@ -126,7 +126,10 @@ static double run_libipt(void *arg, uint64_t *count_ret)
 static double run_xenpt(void *arg, uint64_t *count_ret)
 {
 	const struct job *job = arg;
-	const struct xenpt_decoder_options options = { .threads = job->threads };
+	const struct xenpt_decoder_options options = {
+		.threads = job->threads,
+		.count_blocks = true,
+	};
 	double start = bench_now();
 	struct xenpt_file *file = bench_open(job->input->fd);
 	struct xenpt_decoder *decoder;
@@ -138,6 +141,7 @@ static double run_xenpt(void *arg, uint64_t *count_ret)
 		bench_try(xenpt_decoder_next(decoder, &batch));
 		xenpt_stats_add(&stats, batch.events, batch.count);
 	} while (batch.count);
+	xenpt_decoder_add_counts(decoder, 0, &stats);
 	xenpt_decoder_destroy(decoder);
 	xenpt_file_close(file);
 	*count_ret = stats.insns;

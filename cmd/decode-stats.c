@@ -41,22 +41,6 @@ struct vcpu_stats *decode_stats_find(struct decode_stats *stats, uint32_t vcpu)
 	return &stats->total; /* which is set anew by decode_stats_total() */
 }
 
-static void add_events(struct xenpt_stats *sum, const struct xenpt_stats *add)
-{
-	sum->insns += add->insns;
-	sum->blocks += add->blocks;
-	sum->lost += add->lost;
-	sum->skipped += add->skipped;
-	for (size_t i = 0; i <= XENPT_BRANCH_FAR_JUMP; i++)
-		sum->branches[i] += add->branches[i];
-	for (size_t i = 0; i < XENPT_EVENT_TYPES; i++)
-		sum->events[i] += add->events[i];
-	if (add->first_time && (!sum->first_time || add->first_time < sum->first_time))
-		sum->first_time = add->first_time;
-	if (add->last_time > sum->last_time)
-		sum->last_time = add->last_time;
-}
-
 void decode_stats_total(struct decode_stats *stats)
 {
 	struct vcpu_stats total = {};
@@ -65,7 +49,7 @@ void decode_stats_total(struct decode_stats *stats)
 		const struct vcpu_stats *vcpu = &stats->vcpus[i];
 
 		total.bytes += vcpu->bytes;
-		add_events(&total.events, &vcpu->events);
+		xenpt_stats_merge(&total.events, &vcpu->events);
 		for (size_t j = 0; j < XENPT_PACKET_TYPES; j++)
 			total.packets[j] += vcpu->packets[j];
 		total.lost += vcpu->lost;

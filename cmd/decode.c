@@ -283,6 +283,12 @@ static struct xenpt_error *check_vcpus(const struct job *job)
 	return NULL;
 }
 
+/* Whether nobody looks at single blocks. */
+static bool counts_only(const struct arguments *arguments)
+{
+	return arguments->stats && !arguments->selects;
+}
+
 static struct xenpt_error *create_decoder(const struct job *job, unsigned int threads,
 					  struct xenpt_decoder **ret)
 {
@@ -293,6 +299,7 @@ static struct xenpt_error *create_decoder(const struct job *job, unsigned int th
 		.vcpus = arguments->vcpus.count ? arguments->vcpus.data : NULL,
 		.vcpu_count = arguments->vcpus.count,
 		.timeless = arguments->itrace.timeless,
+		.count_blocks = counts_only(arguments),
 	};
 
 	return xenpt_decoder_create(job->file, &decoder_options, ret);
@@ -472,6 +479,9 @@ static struct xenpt_error *decode_events(struct job *job)
 			XENPT_TRY(xenpt_sink_events(sink, &batch));
 		job->ui->progress("decoding", xenpt_decoder_progress(decoder));
 	}
+	for (size_t i = 0; i < job->stats.count; i++)
+		xenpt_decoder_add_counts(decoder, job->stats.vcpus[i].vcpu,
+					 &job->stats.vcpus[i].events);
 	return sink ? xenpt_sink_finish(sink) : NULL;
 }
 

@@ -144,6 +144,11 @@ static const struct code_range *own_after(const struct flow_code *code, uint64_t
 	return code->own.data + lo;
 }
 
+bool code_has_own(const struct flow_code *code)
+{
+	return code->own.count > 0;
+}
+
 bool code_is_own(const struct flow_code *code, uint64_t address)
 {
 	const struct code_range *own;

@@ -22,6 +22,7 @@ const struct xenpt_image *code_image(const struct flow_code *code);
  * Whether an address space has code of its own at @address. While libipt knows no
  * CR3, it takes that of any.
  */
+bool code_has_own(const struct flow_code *code);
 bool code_is_own(const struct flow_code *code, uint64_t address);
 
 #endif

@@ -86,7 +86,7 @@ struct xenpt_error *xenpt_decoder_create(const struct xenpt_file *file,
 	for (size_t i = 0; i < decoder->cursor_count; i++)
 		ids[i] = decoder->cursors[i].vcpu;
 	XENPT_TRY(lanes_create(file, image, ids, decoder->cursor_count, threads,
-			       &decoder->lanes));
+			       options->count_blocks, &decoder->lanes));
 	*ret = no_cleanup_ptr(decoder);
 	return NULL;
 }
@@ -152,4 +152,13 @@ struct xenpt_error *xenpt_decoder_next(struct xenpt_decoder *decoder,
 struct xenpt_progress xenpt_decoder_progress(const struct xenpt_decoder *decoder)
 {
 	return (struct xenpt_progress){ lanes_done(decoder->lanes), decoder->total };
+}
+
+void xenpt_decoder_add_counts(const struct xenpt_decoder *decoder, uint32_t vcpu,
+			      struct xenpt_stats *stats)
+{
+	for (size_t i = 0; i < decoder->cursor_count; i++) {
+		if (decoder->cursors[i].vcpu == vcpu)
+			lanes_add_counts(decoder->lanes, i, stats);
+	}
 }

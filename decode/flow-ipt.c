@@ -26,6 +26,7 @@ struct flow {
 	struct flow_code *code;
 	struct pt_block_decoder *decoder;
 	struct flow_span span;
+	struct xenpt_stats *counts; /* blocks are added here; NULL: they are events */
 
 	int status;  /* of the last call into libipt */
 	bool synced; /* else: look for the next PSB, from resume on */
@@ -73,7 +74,8 @@ static bool has_time(const struct flow_span *span)
 
 static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 				       struct flow_code *code,
-				       const struct flow_span *span, struct flow **ret)
+				       const struct flow_span *span,
+				       struct xenpt_stats *counts, struct flow **ret)
 {
 	_cleanup_(flow_cleanup) struct flow *flow = calloc(1, sizeof(*flow));
 	struct pt_config config;
@@ -82,6 +84,7 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 		return xenpt_error_no_memory();
 	flow->code = code;
 	flow->span = *span;
+	flow->counts = counts;
 	flow->first = true;
 	flow->now.cr3 = XENPT_CR3_ANY;
 
@@ -588,10 +591,15 @@ static bool is_endless(struct flow *flow, uint64_t offset)
 	return endless;
 }
 
+static bool may_be_foreign(const struct flow *flow)
+{
+	return flow->now.cr3 == XENPT_CR3_ANY && code_has_own(flow->code);
+}
+
 /* Whether libipt may have read another address space's code, for it knows of none. */
 static bool is_foreign(const struct flow *flow, const struct pt_block *block)
 {
-	if (flow->now.cr3 != XENPT_CR3_ANY)
+	if (!may_be_foreign(flow))
 		return false;
 	return code_is_own(flow->code, block->ip) ||
 	       (block->truncated &&
@@ -640,7 +648,8 @@ static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
 	struct xenpt_event *last = out->block;
 	struct xenpt_event *next = out->events + out->count;
 	const struct xenpt_event *end = out->events + max - 1;
-	uint64_t work = flow->work;
+	struct xenpt_stats *counts = flow->counts;
+	uint64_t work = flow->work, counted = 0;
 	bool more = false;
 	int status;
 
@@ -654,6 +663,12 @@ static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
 		last->to = ret->ip;
 		last->has_to = 1;
 		work += last->insns + BLOCK_WORK;
+		if (counts && last + 1 == next) {
+			counts->insns += last->insns;
+			counts->branches[last->branch]++;
+			counted++;
+			next = last;
+		}
 		*next = (struct xenpt_event){
 			.type = XENPT_EVENT_BLOCK,
 			.ip = ret->ip,
@@ -669,6 +684,11 @@ static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
 		last = next++;
 	} while (!status && next < end && work < ENDLESS_WORK);
 
+	if (counted) {
+		counts->blocks += counted;
+		counts->events[XENPT_EVENT_BLOCK] += counted;
+		xenpt_stats_add_time(counts, time);
+	}
 	out->block = last;
 	out->count = next - out->events;
 	flow->work = work;
@@ -683,7 +703,7 @@ static void take_blocks(struct flow *flow, struct out *out, size_t max)
 	struct pt_block block;
 
 	flow->first = false;
-	if (!check && flow->now.mode && flow->now.cr3 != XENPT_CR3_ANY) {
+	if (!check && flow->now.mode && !may_be_foreign(flow)) {
 		if (!take_usual_blocks(flow, out, max, &block))
 			return;
 	} else {
@@ -721,6 +741,20 @@ static bool step(struct flow *flow, struct out *out, size_t max)
 	return true;
 }
 
+/* Take the blocks out that were not counted where they were taken. */
+static void count_blocks(struct flow *flow, struct out *out)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < out->count; i++) {
+		if (out->events[i].type == XENPT_EVENT_BLOCK)
+			xenpt_stats_add(flow->counts, &out->events[i], 1);
+		else
+			out->events[kept++] = out->events[i];
+	}
+	out->count = kept;
+}
+
 /*
  * A block is complete once it is known where it went on; so the last one waits
  * for the next call.
@@ -743,12 +777,14 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;
 
-		if (held <= PENDING_MAX && held < out.count) {
+		if (held <= PENDING_MAX) {
 			memcpy(flow->pending, out.block, held * sizeof(*events));
 			flow->pendings = held;
 			out.count -= held;
 		}
 	}
+	if (flow->counts)
+		count_blocks(flow, &out);
 	*count_ret = out.count;
 	return more;
 }

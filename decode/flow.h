@@ -47,9 +47,13 @@ struct flow_ops {
 					   struct flow_code **ret);
 	void (*code_destroy)(struct flow_code *code);
 
-	/* @code and the span's data must outlive the flow. */
+	/*
+	 * @code, the span's data and @counts must outlive the flow. Where nobody
+	 * wants to see the blocks, they are added to @counts; else it is NULL.
+	 */
 	struct xenpt_error *(*create)(const struct xenpt_cpu *cpu, struct flow_code *code,
-				      const struct flow_span *span, struct flow **ret);
+				      const struct flow_span *span,
+				      struct xenpt_stats *counts, struct flow **ret);
 	void (*destroy)(struct flow *flow);
 
 	/*

@@ -35,6 +35,7 @@ struct job {
 	struct worker *worker; /* whose code the flow uses; NULL: not begun */
 	struct flow *flow;
 	struct flow_state state; /* at the end, once done */
+	struct xenpt_stats counts;
 	bool running;
 	bool done;
 	bool read; /* the reader has had its first batch */
@@ -53,6 +54,7 @@ struct lane {
 	struct flow_state known; /* at the end of the job before the first */
 	struct batch *current;   /* the reader's */
 	uint64_t read;           /* bytes of trace */
+	struct xenpt_stats counts;
 };
 
 struct lanes {
@@ -60,6 +62,7 @@ struct lanes {
 	const struct xenpt_cpu *cpu;
 	struct worker *workers;
 	size_t worker_count;
+	bool count_blocks;
 
 	pthread_mutex_t mutex; /* over all below */
 	pthread_cond_t work;   /* there may be something to do */
@@ -128,8 +131,9 @@ static bool job_step(struct lanes *lanes, struct job *job, struct batch *batch)
 		       batch->count * sizeof(*batch->events));
 		if (!job->segment.span.size)
 			return false;
-		job->err = lanes->ops->create(lanes->cpu, job->worker->code,
-					      &job->segment.span, &job->flow);
+		job->err = lanes->ops->create(
+			lanes->cpu, job->worker->code, &job->segment.span,
+			lanes->count_blocks ? &job->counts : NULL, &job->flow);
 		if (job->err)
 			return false;
 	}
@@ -330,6 +334,7 @@ static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 	if (!lane->first)
 		lane->last = &lane->first;
 	lane->known = job->state;
+	xenpt_stats_merge(&lane->counts, &job->counts);
 	lane->jobs--;
 	lanes->jobs--;
 	lanes->jobs_size -= job->segment.span.size;
@@ -399,6 +404,11 @@ struct xenpt_error *lanes_next(struct lanes *lanes, size_t index,
 	*ret = batch ? batch->events : NULL;
 	*count_ret = batch ? batch->count : 0;
 	return NULL;
+}
+
+void lanes_add_counts(const struct lanes *lanes, size_t lane, struct xenpt_stats *stats)
+{
+	xenpt_stats_merge(stats, &lanes->lanes[lane].counts);
 }
 
 uint64_t lanes_done(const struct lanes *lanes)
@@ -472,7 +482,8 @@ start_workers(struct lanes *lanes, const struct xenpt_image *image, unsigned int
 
 struct xenpt_error *lanes_create(const struct xenpt_file *file,
 				 const struct xenpt_image *image, const uint32_t *vcpus,
-				 size_t count, unsigned int threads, struct lanes **ret)
+				 size_t count, unsigned int threads, bool count_blocks,
+				 struct lanes **ret)
 {
 	_cleanup_(lanes_cleanup) struct lanes *lanes = calloc(1, sizeof(*lanes));
 
@@ -482,6 +493,7 @@ struct xenpt_error *lanes_create(const struct xenpt_file *file,
 	pthread_cond_init(&lanes->work, NULL);
 	pthread_cond_init(&lanes->ready, NULL);
 	lanes->ops = &flow_ipt;
+	lanes->count_blocks = count_blocks;
 	lanes->cpu = &xenpt_file_info(file)->cpu;
 	lanes->lanes = calloc(count ? count : 1, sizeof(*lanes->lanes));
 	if (!lanes->lanes)

@@ -23,13 +23,18 @@ struct lanes;
 /* @file and @image must outlive it. Lanes are numbered as @vcpus. */
 struct xenpt_error *lanes_create(const struct xenpt_file *file,
 				 const struct xenpt_image *image, const uint32_t *vcpus,
-				 size_t count, unsigned int threads, struct lanes **ret);
+				 size_t count, unsigned int threads, bool count_blocks,
+				 struct lanes **ret);
+
 void lanes_destroy(struct lanes *lanes);
 XENPT_DEFINE_CLEANUP(struct lanes, lanes, lanes_destroy)
 
 /* The lane's next events, valid until its next call; *@count_ret 0 at the end. */
 struct xenpt_error *lanes_next(struct lanes *lanes, size_t lane,
 			       const struct xenpt_event **ret, size_t *count_ret);
+
+/* Add the blocks that were counted, of spans whose events were read. */
+void lanes_add_counts(const struct lanes *lanes, size_t lane, struct xenpt_stats *stats);
 
 /* Bytes of trace whose events were read, of all lanes. */
 uint64_t lanes_done(const struct lanes *lanes);

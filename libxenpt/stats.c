@@ -42,3 +42,25 @@ void xenpt_stats_add(struct xenpt_stats *stats, const struct xenpt_event *events
 	stats->first_time = first + 1;
 	stats->last_time = last;
 }
+
+void xenpt_stats_add_time(struct xenpt_stats *stats, uint64_t time)
+{
+	if (time - 1 < stats->first_time - 1)
+		stats->first_time = time;
+	if (time > stats->last_time)
+		stats->last_time = time;
+}
+
+void xenpt_stats_merge(struct xenpt_stats *stats, const struct xenpt_stats *other)
+{
+	stats->insns += other->insns;
+	stats->blocks += other->blocks;
+	for (size_t i = 0; i <= XENPT_BRANCH_FAR_JUMP; i++)
+		stats->branches[i] += other->branches[i];
+	for (size_t i = 0; i < XENPT_EVENT_TYPES; i++)
+		stats->events[i] += other->events[i];
+	stats->lost += other->lost;
+	stats->skipped += other->skipped;
+	xenpt_stats_add_time(stats, other->first_time);
+	xenpt_stats_add_time(stats, other->last_time);
+}

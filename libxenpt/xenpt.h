@@ -546,6 +546,8 @@ struct xenpt_decoder_options {
 	const uint32_t *vcpus;           /* ids; NULL: all */
 	size_t vcpu_count;
 	bool timeless; /* ignore time: vCPUs one after the other */
+	/* Count blocks instead of giving them: xenpt_decoder_add_counts(). */
+	bool count_blocks;
 };
 
 /** Progress, in bytes of trace. */
@@ -554,6 +556,7 @@ struct xenpt_progress {
 };
 
 struct xenpt_decoder;
+struct xenpt_stats;
 
 /** Start decoding. @file and options->image must outlive the decoder. */
 XENPT_API struct xenpt_error *
@@ -570,6 +573,13 @@ XENPT_API void xenpt_decoder_destroy(struct xenpt_decoder *decoder);
  */
 XENPT_API struct xenpt_error *xenpt_decoder_next(struct xenpt_decoder *decoder,
 						 struct xenpt_batch *ret);
+
+/**
+ * With count_blocks: add the blocks of a vCPU to @stats, of the trace whose events
+ * were read so far; to be called at the end.
+ */
+XENPT_API void xenpt_decoder_add_counts(const struct xenpt_decoder *decoder,
+					uint32_t vcpu, struct xenpt_stats *stats);
 
 XENPT_API struct xenpt_progress
 xenpt_decoder_progress(const struct xenpt_decoder *decoder);
@@ -668,6 +678,13 @@ struct xenpt_stats {
 /** Add a batch. Start from all zero. */
 XENPT_API void xenpt_stats_add(struct xenpt_stats *stats,
 			       const struct xenpt_event *events, size_t count);
+
+/** Add all that @other counts to @stats. */
+XENPT_API void xenpt_stats_merge(struct xenpt_stats *stats,
+				 const struct xenpt_stats *other);
+
+/** Note a time (TSC; 0: none). */
+XENPT_API void xenpt_stats_add_time(struct xenpt_stats *stats, uint64_t time);
 
 /** Rows of a listing; a sink shows those in its mask. */
 enum xenpt_row {

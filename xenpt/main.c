@@ -200,7 +200,12 @@ static void print_version(FILE *out, struct argp_state *state)
 #ifndef HAVE_READLINE
 #define VERSION_READLINE "no"
 #endif
+#ifndef HAVE_XEN
+#define VERSION_XEN "no"
+#endif
 	fprintf(out, "  %-9s %-8s %s\n", "readline", VERSION_READLINE, "xenpt shell");
+	fprintf(out, "  %-9s %-8s %s\n", "xen", VERSION_XEN,
+		"recording (this version has no back-end)");
 }
 
 /* ---- For completion and tests ------------------------------------------ */

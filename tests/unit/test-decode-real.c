@@ -172,6 +172,38 @@ static void check_threads(const struct xenpt_file *file, const struct xenpt_imag
 	xenpt_decoder_destroy(decoder);
 }
 
+/* Blocks that are counted where they are decoded are those that are given. */
+static void check_counts(const struct xenpt_file *file, const struct xenpt_image *image,
+			 const struct expected *expected, unsigned int threads)
+{
+	struct xenpt_decoder_options options = {
+		.image = image,
+		.threads = threads,
+		.vcpus = &expected->vcpu,
+		.vcpu_count = 1,
+	};
+	struct xenpt_stats given = {}, counted = {};
+
+	for (int i = 0; i < 2; i++) {
+		struct xenpt_stats *stats = i ? &counted : &given;
+		struct xenpt_decoder *decoder;
+		struct xenpt_batch batch;
+
+		options.count_blocks = i;
+		check_error(xenpt_decoder_create(file, &options, &decoder));
+		for (;;) {
+			check_error(xenpt_decoder_next(decoder, &batch));
+			if (!batch.count)
+				break;
+			xenpt_stats_add(stats, batch.events, batch.count);
+		}
+		xenpt_decoder_add_counts(decoder, expected->vcpu, stats);
+		xenpt_decoder_destroy(decoder);
+	}
+	assert_int_equal(given.insns, expected->insns);
+	assert_memory_equal(&given, &counted, sizeof(given));
+}
+
 static void check_vcpu(const struct xenpt_file *file, const struct xenpt_image *image,
 		       const struct expected *expected)
 {
@@ -180,6 +212,8 @@ static void check_vcpu(const struct xenpt_file *file, const struct xenpt_image *
 	reference_decode(&ref, file, expected->vcpu, image);
 	check_threads(file, image, expected, &ref, 1);
 	check_threads(file, image, expected, &ref, 3);
+	check_counts(file, image, expected, 1);
+	check_counts(file, image, expected, 3);
 	free(ref.ips);
 }
 
