@@ -529,6 +529,7 @@ struct xenpt_event {
 	uint8_t async : 1;       /* OFF: not by a branch of the code */
 	uint8_t resumed : 1;     /* ON: where it was switched off */
 	uint8_t status : 1;      /* CR3, VMCS, MODE, TSX, CBR: told by a PSB+ */
+	uint8_t reserved : 1;    /* 0: events of one kind are the same bytes */
 };
 
 /* ---- Decoder ----------------------------------------------------------- */
