@@ -535,7 +535,8 @@ static struct xenpt_error *run(struct xenpt_ui *ui, int argc, char **argv,
 	struct xenpt_error *err;
 	bool packets;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments))
+		return xenpt_error_no_memory();
 	packets = arguments.format && !arguments.format->rows;
 	XENPT_TRY(xenpt_file_open(arguments.path, &file));
 	job.file = file;

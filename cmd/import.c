@@ -493,8 +493,9 @@ static struct xenpt_error *run(struct xenpt_ui *ui, int argc, char **argv,
 	arguments.import.warn = warn;
 	arguments.import.progress = progress;
 	arguments.import.arg = ui;
-	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-	err = import_to(&arguments, ui);
+	err = argp_parse(&argp, argc, argv, 0, NULL, &arguments)
+		      ? xenpt_error_no_memory()
+		      : import_to(&arguments, ui);
 	array_deinit(&arguments.parts);
 	return err;
 }

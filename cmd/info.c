@@ -438,7 +438,8 @@ static struct xenpt_error *run(struct xenpt_ui *ui, int argc, char **argv,
 	_cleanup_free_ struct spaces *spaces = NULL;
 	struct arguments arguments = {};
 
-	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments))
+		return xenpt_error_no_memory();
 	spaces = calloc(1, sizeof(*spaces));
 	if (!spaces)
 		return xenpt_error_no_memory();

@@ -7,6 +7,7 @@
 
 #ifdef HAVE_ZSTD
 #include <zstd.h>
+#include <zstd_errors.h>
 #endif
 
 #include "cleanup.h"
@@ -138,6 +139,8 @@ static struct xenpt_error *unpack(const void *packed, size_t packed_size, void *
 #ifdef HAVE_ZSTD
 	size_t got = ZSTD_decompress(buf, size, packed, packed_size);
 
+	if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+		return xenpt_error_no_memory();
 	if (ZSTD_isError(got) || got != size)
 		return xenpt_error_create(XENPT_ERROR_FORMAT, "bad compressed data");
 	return NULL;
