@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "code-ipt.h"
@@ -17,6 +18,10 @@ struct pin {
 	struct pt_block_decoder *decoder;
 	uint8_t trace[48];
 };
+
+/* Each is looked at when one is added, and when code moves on; more are slower than none.
+ */
+#define SECTIONS_MAX (1 << 14)
 
 /* A pin is a mapping, of which a process may have 65,530 in all. */
 #define PINS_MAX 512
@@ -49,7 +54,7 @@ struct flow_code {
 	struct pt_image *plain; /* no sections, no cache: slow, but knows all modes */
 	struct code_mode {
 		struct mode_code *code; /* NULL: not made */
-		bool failed;            /* … and could not be */
+		bool failed;            /* … and cannot be */
 	} modes[MODES];
 };
 
@@ -285,7 +290,10 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 	for (size_t i = count; i-- > 0;) {
 		int status = add_section(mode, path, &sections[i], bits);
 
-		if (status == -pte_nomem)
+		/* libipt calls both invalid: no memory, and no file. */
+		if (status < 0 && access(path, R_OK) < 0)
+			return xenpt_error_os(errno, "%s", path);
+		if (status == -pte_nomem || status == -pte_invalid)
 			return xenpt_error_no_memory();
 		if (status < 0)
 			return xenpt_error_create(
@@ -310,7 +318,12 @@ struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_cod
 		return xenpt_error_no_memory();
 	sections = xenpt_image_sections(image, &count);
 	XENPT_TRY(find_own(code, sections, count));
-	XENPT_TRY(mode_create(code, 64, &code->modes[MODE_64].code));
+	if (count <= SECTIONS_MAX) {
+		XENPT_TRY(mode_create(code, 64, &code->modes[MODE_64].code));
+	} else {
+		for (size_t i = 0; i < MODES; i++)
+			code->modes[i].failed = true;
+	}
 	*ret = no_cleanup_ptr(code);
 	return NULL;
 }

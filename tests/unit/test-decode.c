@@ -150,6 +150,41 @@ static void test_own_code(void **state)
 	fixture_deinit(&fixture);
 }
 
+/* More pieces of code than libipt gets: no difference but the time it takes. */
+static void test_many_pieces(void **state)
+{
+	static const uint8_t all[] = { 0x90, 0x90, 0xc3 };
+	static const uint8_t own[] = { 0x66, 0x90, 0xc3 };
+	static const uint64_t ips[] = { 0x100000, 0x100000 + 19999 * 0x10, 0x100000 };
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	for (size_t i = 0; i < 20000; i++)
+		check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY,
+					      0x100000 + i * 0x10, all, sizeof(all)));
+	check_error(xenpt_writer_code(fixture.file.writer, 0, 0x7000, ips[1], own,
+				      sizeof(own)));
+	for (uint64_t cr3 = 0x7000; cr3 <= 0x8000; cr3 += 0x1000) {
+		struct psb psb = { .mode = 64, .cr3 = cr3, .ip = ips[0] };
+
+		trace_psb_plus(&trace, &psb);
+		trace_ip(&trace, ppt_tip, ips[1]);
+		trace_ip(&trace, ppt_tip, ips[2]);
+	}
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_ERROR), 0);
+	for (size_t i = 0; i < 5; i++) {
+		const struct xenpt_event *event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+
+		assert_int_equal(event->insns,
+				 event->ip == ips[1] && event->cr3 == 0x7000 ? 2 : 3);
+	}
+	fixture_deinit(&fixture);
+}
+
 /* Where code is some address space's own, it takes a CR3 to say which it is. */
 static void test_unknown_address_space(void **state)
 {
@@ -624,6 +659,7 @@ int main(void)
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_address_spaces),
 		cmocka_unit_test(test_own_code),
+		cmocka_unit_test(test_many_pieces),
 		cmocka_unit_test(test_unknown_address_space),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_first_jump),
