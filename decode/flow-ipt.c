@@ -188,21 +188,25 @@ static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
 	return insn_branch(insn, size, flow->now.mode);
 }
 
+#define UNTOLD 0xff /* by the class */
+
 static inline uint8_t branch_of(const struct flow *flow, const struct pt_block *block)
 {
 	static const uint8_t branches[] = {
+		[ptic_error] = UNTOLD,
 		[ptic_other] = XENPT_BRANCH_NONE,
 		[ptic_call] = XENPT_BRANCH_CALL,
 		[ptic_return] = XENPT_BRANCH_RETURN,
 		[ptic_jump] = XENPT_BRANCH_JUMP,
 		[ptic_cond_jump] = XENPT_BRANCH_COND,
+		[ptic_far_call] = UNTOLD,
 		[ptic_far_return] = XENPT_BRANCH_FAR_RETURN,
 		[ptic_far_jump] = XENPT_BRANCH_FAR_JUMP,
 		[ptic_ptwrite] = XENPT_BRANCH_NONE,
 	};
 	unsigned int class = block->iclass;
 
-	if (class == ptic_error || class == ptic_far_call || class >= sizeof(branches))
+	if (class >= sizeof(branches) || branches[class] == UNTOLD)
 		return last_branch(flow, block);
 	return branches[class];
 }
@@ -221,22 +225,22 @@ static bool continues(const struct out *out, const struct pt_block *block)
 	       last->transaction == block->speculative;
 }
 
-static struct xenpt_event *new_block(struct flow *flow, struct out *out,
-				     const struct pt_block *block)
+static inline struct xenpt_event block_event(const struct flow_state *now,
+					     const struct pt_block *block,
+					     unsigned int branch)
 {
-	struct xenpt_event *event = &out->events[out->count++];
-
-	*event = (struct xenpt_event){
+	return (struct xenpt_event){
 		.type = XENPT_EVENT_BLOCK,
 		.ip = block->ip,
 		.has_ip = 1,
-		.time = flow->now.time,
-		.cr3 = flow->now.cr3,
-		.mode = flow->now.mode,
+		.last = block->end_ip,
+		.insns = block->ninsn,
+		.branch = branch,
+		.time = now->time,
+		.cr3 = now->cr3,
+		.mode = now->mode,
 		.transaction = block->speculative,
 	};
-	out->block = event;
-	return event;
 }
 
 /* Whether it is time to look for progress. */
@@ -288,11 +292,14 @@ static void add_block(struct flow *flow, struct out *out, const struct pt_block 
 			lose_sync(flow, XENPT_TROUBLE_ENDLESS, *before, &block->ip);
 			return;
 		}
-		event = new_block(flow, out, block);
+		event = &out->events[out->count++];
+		*event = block_event(&flow->now, block, branch_of(flow, block));
+		out->block = event;
+	} else {
+		event->last = block->end_ip;
+		event->insns += block->ninsn;
+		event->branch = branch_of(flow, block);
 	}
-	event->last = block->end_ip;
-	event->insns += block->ninsn;
-	event->branch = branch_of(flow, block);
 	if (event->insns > ENDLESS_WORK) {
 		lose_sync(flow, XENPT_TROUBLE_ENDLESS, offset_now(flow), &event->ip);
 		out->count--;
@@ -307,57 +314,90 @@ static void add_block(struct flow *flow, struct out *out, const struct pt_block 
 static bool take_usual_blocks(struct flow *flow, struct out *out, size_t max,
 			      struct pt_block *ret)
 {
-	const uint64_t time = flow->now.time, cr3 = flow->now.cr3;
-	const uint8_t mode = flow->now.mode;
+	const struct flow_state now = flow->now;
 	struct xenpt_event *last = out->block;
 	struct xenpt_event *next = out->events + out->count;
 	const struct xenpt_event *end = out->events + max - 1;
-	struct xenpt_stats *counts = flow->counts;
-	uint64_t work = flow->work, counted = 0;
+	uint64_t work = flow->work;
 	bool more = false;
 	int status;
 
 	do {
 		ret->ninsn = 0;
 		status = pt_blk_next(flow->decoder, ret, sizeof(*ret));
-		if (!ret->ninsn || !last || last->branch == XENPT_BRANCH_NONE) {
+		if (!ret->ninsn || last->branch == XENPT_BRANCH_NONE) {
 			more = true;
 			break;
 		}
 		last->to = ret->ip;
 		last->has_to = 1;
 		work += last->insns + BLOCK_WORK;
-		if (counts && last + 1 == next) {
-			counts->insns += last->insns;
-			counts->branches[last->branch]++;
-			counted++;
-			next = last;
-		}
-		*next = (struct xenpt_event){
-			.type = XENPT_EVENT_BLOCK,
-			.ip = ret->ip,
-			.has_ip = 1,
-			.last = ret->end_ip,
-			.insns = ret->ninsn,
-			.branch = branch_of(flow, ret),
-			.time = time,
-			.cr3 = cr3,
-			.mode = mode,
-			.transaction = ret->speculative,
-		};
 		last = next++;
+		*last = block_event(&now, ret, branch_of(flow, ret));
 	} while (!status && next < end && work < ENDLESS_WORK);
 
-	if (counted) {
-		counts->blocks += counted;
-		counts->events[XENPT_EVENT_BLOCK] += counted;
-		xenpt_stats_add_time(counts, time);
-	}
 	out->block = last;
 	out->count = next - out->events;
 	flow->work = work;
 	flow->status = status;
 	return more;
+}
+
+/*
+ * The same where blocks are but counted: only the last one's event is made, for it
+ * may yet grow.
+ */
+static bool count_usual_blocks(struct flow *flow, struct out *out, struct pt_block *ret)
+{
+	uint64_t branches[XENPT_BRANCH_FAR_JUMP + 1] = {}, insns = 0, blocks = 0;
+	const uint64_t budget = ENDLESS_WORK - flow->work;
+	struct xenpt_event *last = out->block;
+	struct xenpt_stats *counts = flow->counts;
+	uint64_t last_insns = last->insns;
+	unsigned int branch = last->branch;
+	struct pt_block taken[2], *block = &taken[0], *before = &taken[1];
+	bool more = false;
+	int status;
+
+	do {
+		struct pt_block *tmp;
+
+		block->ninsn = 0;
+		status = pt_blk_next(flow->decoder, block, sizeof(*block));
+		if (!block->ninsn || branch == XENPT_BRANCH_NONE) {
+			more = true;
+			*ret = *block;
+			break;
+		}
+		insns += last_insns;
+		branches[branch]++;
+		blocks++;
+		last_insns = block->ninsn;
+		branch = branch_of(flow, block);
+		tmp = before;
+		before = block;
+		block = tmp;
+	} while (!status && insns + blocks * BLOCK_WORK < budget);
+
+	flow->status = status;
+	flow->work += insns + blocks * BLOCK_WORK;
+	if (blocks) {
+		counts->insns += insns;
+		counts->blocks += blocks;
+		counts->events[XENPT_EVENT_BLOCK] += blocks;
+		for (size_t i = 0; i <= XENPT_BRANCH_FAR_JUMP; i++)
+			counts->branches[i] += branches[i];
+		xenpt_stats_add_time(counts, flow->now.time);
+		*last = block_event(&flow->now, before, branch);
+	}
+	return more;
+}
+
+/* The last event is a block, and what libipt reads is right. */
+static bool is_usual(const struct flow *flow, const struct out *out)
+{
+	return out->block && out->block == &out->events[out->count - 1] &&
+	       flow->now.mode && !may_be_foreign(flow);
 }
 
 static void take_blocks(struct flow *flow, struct out *out, size_t max)
@@ -367,8 +407,9 @@ static void take_blocks(struct flow *flow, struct out *out, size_t max)
 	struct pt_block block;
 
 	flow->first = false;
-	if (!check && flow->now.mode && !may_be_foreign(flow)) {
-		if (!take_usual_blocks(flow, out, max, &block))
+	if (!check && is_usual(flow, out)) {
+		if (!(flow->counts ? count_usual_blocks(flow, out, &block)
+				   : take_usual_blocks(flow, out, max, &block)))
 			return;
 	} else {
 		block.ninsn = 0;
