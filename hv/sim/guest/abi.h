@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the guest and its hypervisor agree on. All of it is what Xen gives a PVH
+ * guest, so that the same ELF file boots there; xenpt-sim plays that part of Xen.
+ *
+ * Start: by the PVH entry (32-bit, its note in the ELF file), or, by xenpt-sim,
+ * in long mode at the ELF entry point with CR3 = boot_pml4 (a symbol; tables that
+ * are initialised data), EFER.LME|LMA|SCE|NXE, CR0 = PE|MP|NE|WP|PG, CR4 = PAE, RFLAGS = 2.
+ * Either way EBX/RBX is the guest-physical address of struct hvm_start_info,
+ * whose command line is "scenario=NAME seed=N …".
+ *
+ * CPUID 4000'0000H says "XenVMMXenVMM". Hypercalls are VMCALL (GenuineIntel) or VMMCALL
+ * (AuthenticAMD) with RAX the number, RDI, RSI, RDX the arguments:
+ * sched_op(SCHEDOP_shutdown) and vcpu_op(VCPUOP_initialise with struct
+ * vcpu_hvm_context in 64-bit mode, VCPUOP_up).
+ * Text goes to I/O port 0xe9, a byte at a time.
+ * The timer is the local APIC's, in x2APIC mode: WRMSR 832H (LVT timer: the vector,
+ * bit 17 periodic, bit 16 masked), 83EH (divide), 838H (initial count: starts it),
+ * 80BH (EOI), 80FH (spurious: enable). xenpt-sim counts instructions for its ticks.
+ */
+#ifndef HV_SIM_GUEST_ABI_H
+#define HV_SIM_GUEST_ABI_H
+
+#define GUEST_RAM_SIZE (32u << 20)
+/*
+ * Guest-physical memory past RAM where xenpt-sim lets a trace buffer be placed;
+ * a hostile guest looks for it there. Pages without a buffer read as zero.
+ */
+#define GUEST_WINDOW_BASE (64u << 20)
+#define GUEST_WINDOW_SIZE (192u << 20)
+
+#define GUEST_PORT_CONSOLE 0xe9
+#define GUEST_PORT_QEMU_EXIT 0xf4 /* isa-debug-exit: where there is no Xen */
+
+#define HYPERVISOR_VCPU_OP 24
+#define HYPERVISOR_SCHED_OP 29
+#define SCHEDOP_SHUTDOWN 2
+#define SHUTDOWN_POWEROFF 0
+#define SHUTDOWN_CRASH 3
+#define VCPUOP_INITIALISE 0
+#define VCPUOP_UP 1
+#define VCPU_HVM_MODE_64B 1
+
+#endif
