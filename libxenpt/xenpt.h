@@ -153,6 +153,20 @@ struct xenpt_symbol {
 	uint64_t cr3;      /* the image's address space, or XENPT_CR3_ANY */
 };
 
+/** What a vCPU was in. Zero where unknown. */
+struct xenpt_registers {
+	uint64_t gpr[16]; /* RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 … R15 */
+	uint64_t rip, rflags;
+	uint64_t cr0, cr2, cr3, cr4, efer;
+	uint64_t fs_base, gs_base, shadow_gs_base;
+	uint64_t idt_base, gdt_base, lstar;
+	uint64_t tsc;
+	uint16_t cs, ss; /* selectors */
+	uint8_t cpl;
+	uint8_t mode; /* 16, 32, 64 */
+	uint8_t reserved[2];
+};
+
 /** Why trace is missing. The numbers are those of the file format. */
 enum xenpt_gap_reason {
 	XENPT_GAP_SEAM = 1,    /* the recorder cannot say whether bytes are lost */

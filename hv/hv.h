@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A hypervisor, as xenpt needs one: find a domain, trace it, read its memory, hear
+ * of its end. Each back-end is a file with one struct hv_ops; the command that
+ * records knows no other thing of it.
+ *
+ *	hv_open() ─▶ trace_start() ─▶ position(), consume(), event() … ─▶ trace_stop() ─▶
+ *close()
+ *
+ * Attaching and detaching leave the domain as it was: close() undoes what is not
+ * undone yet, also after an error, and when the program is killed the back-end's other
+ * side does so where it can. All functions are for one thread.
+ */
+#ifndef HV_HV_H
+#define HV_HV_H
+
+#include "libxenpt/mem.h"
+#include "libxenpt/xenpt.h"
+
+/* Members of a domain that all back-ends have; each puts its own behind them. */
+struct hv_domain {
+	const struct hv_ops *ops;
+	struct hv_info *info;  /* the domain's; valid until close() */
+	struct xenpt_mem *mem; /* guest-physical memory, live; the domain's */
+};
+
+enum hv_state {
+	HV_RUNNING,
+	HV_PAUSED,
+	HV_CRASHED, /* SHUTDOWN_crash: the domain is still there, to be looked at */
+	HV_ENDED,   /* powered off, rebooted, destroyed */
+};
+
+struct hv_info {
+	char *name, *uuid;
+	const char *type; /* "sim", "HVM", "PVH", "PV"; static */
+	uint32_t vcpus;
+	uint64_t memory; /* bytes of RAM */
+	enum hv_state state;
+	const char *backend; /* that can trace it; NULL: none can */
+	char *why;           /* of it: or why none can, and what to change; may be NULL */
+	struct xenpt_cpu cpu;
+};
+
+#define HV_RANGES_MAX 4
+
+/* What to trace, and how. */
+struct hv_trace {
+	uint64_t size;         /* of each vCPU's buffer, bytes; the back-end rounds up */
+	const uint32_t *vcpus; /* NULL: all */
+	size_t vcpu_count;
+	uint64_t cr3;      /* only this address space, or XENPT_CR3_ANY */
+	bool kernel, user; /* neither: both */
+	struct {
+		uint64_t lo, hi; /* inclusive */
+	} ranges[HV_RANGES_MAX];
+	size_t range_count;
+	bool tsc;
+	int mtc, cyc;  /* RTIT_CTL.MTCFreq, CycThresh; -1: off */
+	bool lossless; /* a vCPU waits while its buffer is full of what is not consumed */
+	/*
+	 * Say HV_EVENT_CODE before code that ran is changed, where the back-end can:
+	 * then the pages read at that time are those that ran.
+	 */
+	bool watch_code;
+};
+
+/* Where a vCPU's output is. The buffer is a ring; trace is where it was written last. */
+struct hv_position {
+	/*
+	 * Bytes put out since trace_start() or restart(); the next one goes to
+	 * total % size. Where the back-end does not know laps, has_total is not set, and
+	 * total is less than size.
+	 */
+	uint64_t total;
+	bool has_total;
+	bool stopped;  /* nothing is written any more: a STOP region is full */
+	bool fault;    /* … : a page of the buffer is not there */
+	bool error;    /* … : STATUS.Error, the CPU did not like the ToPA table */
+	bool tampered; /* the guest rewrote its ToPA table: bytes may be anything */
+};
+
+enum hv_event_type {
+	HV_EVENT_NONE,
+	HV_EVENT_DATA, /* trace to read: half of the buffer, INT, STOP, fault */
+	HV_EVENT_FULL, /* lossless: the vCPU waits for consume() */
+	/*
+	 * A vCPU is about to change code that ran, or page tables that led to it: all
+	 * vCPUs are held, with all trace in memory, until resume(); each vCPU's trace
+	 * then goes on with a PSB+.
+	 */
+	HV_EVENT_CODE,
+	HV_EVENT_STATE, /* info->state has changed: the domain crashed or ended */
+};
+
+struct hv_event {
+	enum hv_event_type type;
+	uint32_t vcpu;
+};
+
+/* Called for each domain of a listing. A result is an error that ends it. */
+typedef struct xenpt_error *hv_list_fn(void *arg, const struct hv_info *info);
+
+struct hv_ops {
+	const char *name; /* "sim" */
+
+	/* Whether @domain, as the user wrote it, is this back-end's to open. */
+	bool (*claims)(const char *domain);
+	/* All domains that it knows, and those that it could start. */
+	struct xenpt_error *(*list)(hv_list_fn *fn, void *arg);
+	/* Attach. What it starts is held until trace_start(). */
+	struct xenpt_error *(*open)(const char *domain, struct hv_domain **ret);
+	void (*close)(struct hv_domain *domain);
+
+	struct xenpt_error *(*trace_start)(struct hv_domain *domain,
+					   const struct hv_trace *trace);
+	/* All trace is in memory after it, and position() is the end. */
+	struct xenpt_error *(*trace_stop)(struct hv_domain *domain);
+
+	/* The ring of a vCPU that is traced, mapped; until close(). */
+	const uint8_t *(*buffer)(struct hv_domain *domain, uint32_t vcpu,
+				 size_t *size_ret);
+	struct xenpt_error *(*position)(struct hv_domain *domain, uint32_t vcpu,
+					struct hv_position *ret);
+	/* Bytes before @total were read: a vCPU that waits for room may go on. */
+	struct xenpt_error *(*consume)(struct hv_domain *domain, uint32_t vcpu,
+				       uint64_t total);
+	/* After stopped, fault, error or tampered: begin with an empty ring and a PSB+.
+	 */
+	struct xenpt_error *(*restart)(struct hv_domain *domain, uint32_t vcpu);
+
+	/* Hold all vCPUs, with all trace in memory, for registers() and reading. */
+	struct xenpt_error *(*pause)(struct hv_domain *domain);
+	/* After pause() or HV_EVENT_CODE. */
+	struct xenpt_error *(*resume)(struct hv_domain *domain);
+	/* Of a vCPU that is held, or whose domain crashed. */
+	struct xenpt_error *(*registers)(struct hv_domain *domain, uint32_t vcpu,
+					 struct xenpt_registers *ret);
+
+	/* Readable when event() has something. */
+	int (*fd)(struct hv_domain *domain);
+	/* The next event, HV_EVENT_NONE if there is none. Does not wait. */
+	struct xenpt_error *(*event)(struct hv_domain *domain, struct hv_event *ret);
+
+	/* What the guest wrote to its console of late, and why it ended. */
+	struct xenpt_error *(*console)(struct hv_domain *domain, char **ret);
+};
+
+/* All back-ends, the last NULL. */
+extern const struct hv_ops *const hv_backends[];
+
+/*
+ * Attach to the domain that the user names, by the back-end that claims it. An error
+ * says which names there are.
+ */
+struct xenpt_error *hv_open(const char *domain, struct hv_domain **ret);
+
+#endif
