@@ -16,6 +16,7 @@
  *	Packets		the trace, packet by packet
  *	Events		what the vCPU executed
  *	Decoder		packets -> events
+ *	Capture		which code a trace reaches, while it is recorded
  *	Filter		which events a user asked for
  *	Stack		events -> call stacks
  *	Sinks		events -> text, JSON
@@ -135,6 +136,29 @@ struct xenpt_vcpu {
 	const char *name; /* where it came from, for people; may be "" */
 };
 
+/** What was recorded. Strings may be "". */
+struct xenpt_domain {
+	const char *name, *uuid;
+	const char *type;    /* "sim", "HVM", "PVH" */
+	const char *backend; /* "sim", "vmtrace", "vpt" */
+	uint32_t vcpus;
+	uint64_t memory; /* bytes of RAM */
+};
+
+/** How a recording ended. Strings may be "". */
+struct xenpt_outcome {
+	const char *why;     /* "the domain crashed", "interrupted", … */
+	const char *console; /* what the guest or hypervisor said last */
+	bool crashed;
+};
+
+/** A 4-KiB page of an address space. */
+struct xenpt_mapping {
+	uint64_t address;
+	uint64_t gpa; /* guest-physical; XENPT_GPA_NONE: nothing that could be read */
+};
+#define XENPT_GPA_NONE UINT64_MAX
+
 /** A file whose code or symbols are in the .xpt. */
 struct xenpt_image_info {
 	uint32_t id;
@@ -233,6 +257,39 @@ XENPT_API struct xenpt_error *xenpt_writer_symbols(struct xenpt_writer *writer,
 						   uint32_t image,
 						   const struct xenpt_symbol *symbols,
 						   size_t count);
+
+/** Say what was recorded; once, before any trace. */
+XENPT_API struct xenpt_error *xenpt_writer_domain(struct xenpt_writer *writer,
+						  const struct xenpt_domain *domain);
+
+/**
+ * Add guest-physical memory, whole 4-KiB pages at @gpa, as it was in the present epoch.
+ * Of the same page in the same epoch a later one wins.
+ */
+XENPT_API struct xenpt_error *xenpt_writer_pages(struct xenpt_writer *writer,
+						 uint64_t gpa, const void *data,
+						 size_t size);
+
+/** Say that in the present epoch these pages were mapped, in @cr3 (masked). */
+XENPT_API struct xenpt_error *xenpt_writer_map(struct xenpt_writer *writer, uint64_t cr3,
+					       const struct xenpt_mapping *mappings,
+					       size_t count);
+
+/**
+ * Begin a new epoch: code or page tables are about to change. What was written of each
+ * vCPU's trace ran before; what follows starts with a PSB and ran after. Pages and
+ * mappings of older epochs hold until a newer epoch has its own.
+ */
+XENPT_API struct xenpt_error *xenpt_writer_epoch(struct xenpt_writer *writer);
+
+/** Add what the vCPU was in where its trace now ends. */
+XENPT_API struct xenpt_error *xenpt_writer_registers(struct xenpt_writer *writer,
+						     uint32_t vcpu,
+						     const struct xenpt_registers *regs);
+
+/** Say what became of the domain, and what its console last said. At most once. */
+XENPT_API struct xenpt_error *xenpt_writer_outcome(struct xenpt_writer *writer,
+						   const struct xenpt_outcome *outcome);
 
 /** Write the end mark: the file is complete. */
 XENPT_API struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer);
@@ -335,8 +392,21 @@ struct xenpt_file_info {
 	size_t image_count;
 	const struct xenpt_damage *damages; /* by offset; the first 1,024 */
 	size_t damage_count;
-	uint64_t chunks;    /* whole ones */
-	uint64_t code_size; /* bytes of code */
+	uint64_t chunks;                     /* whole ones */
+	uint64_t code_size;                  /* bytes of code */
+	const struct xenpt_domain *domain;   /* NULL: not recorded from one */
+	const struct xenpt_outcome *outcome; /* NULL: unknown */
+	const struct xenpt_sample *samples;  /* by vCPU, then by offset */
+	size_t sample_count;
+	uint64_t pages;  /* of guest memory, counting each version */
+	uint32_t epochs; /* 1: the code never changed */
+};
+
+/** What a vCPU was in at a place in its trace. */
+struct xenpt_sample {
+	uint32_t vcpu;
+	uint64_t offset; /* in its trace: of the first byte that came later */
+	struct xenpt_registers regs;
 };
 
 struct xenpt_vcpu_info {
@@ -480,6 +550,8 @@ enum xenpt_event_type {
 	XENPT_EVENT_PWRX,      /* value: last | deepest << 8 | why << 16 */
 	XENPT_EVENT_GAP,       /* value: bytes lost, 0 unknown; reason */
 	XENPT_EVENT_ERROR,     /* value: bytes of trace skipped; reason; ip */
+	XENPT_EVENT_CODE,      /* code has changed: value: epoch of what follows */
+	XENPT_EVENT_DOUBT, /* address spaces were wrong; value: since offset; reason */
 	XENPT_EVENT_TYPES
 };
 
@@ -505,6 +577,15 @@ enum xenpt_trouble {
 	XENPT_TROUBLE_BAD_FLOW,       /* the code does not fit the packets */
 	XENPT_TROUBLE_ENDLESS,        /* the code loops without packets */
 	XENPT_TROUBLE_OTHER,
+};
+
+/**
+ * How it is known that a PIP is missing. Between the offset in value and the event's own
+ * the trace named an address space, but another one was in use at the end of it.
+ */
+enum xenpt_doubt {
+	XENPT_DOUBT_PSB = 1,   /* the PIP of a PSB+ is not the CR3 that was announced */
+	XENPT_DOUBT_REGISTERS, /* CR3, as the recorder read it, is not */
 };
 
 /** "no code", …. Static. */
@@ -598,6 +679,41 @@ XENPT_API void xenpt_decoder_add_counts(const struct xenpt_decoder *decoder,
 
 XENPT_API struct xenpt_progress
 xenpt_decoder_progress(const struct xenpt_decoder *decoder);
+
+/* ---- Capture ----------------------------------------------------------- */
+
+/**
+ * Finds out which code a trace reaches, while it is being recorded: so that the pages
+ * can be read while they are there.
+ */
+struct xenpt_capture;
+
+/**
+ * Copy the 4-KiB page at @address of @cr3 (XENPT_CR3_ANY: unknown) to @page. False: it
+ * cannot be had. Asked once for each page, until xenpt_capture_forget().
+ */
+typedef bool xenpt_capture_page_fn(void *arg, uint64_t cr3, uint64_t address,
+				   uint8_t page[4096]);
+
+XENPT_API struct xenpt_error *xenpt_capture_create(const struct xenpt_cpu *cpu,
+						   xenpt_capture_page_fn *page, void *arg,
+						   struct xenpt_capture **ret);
+XENPT_API void xenpt_capture_destroy(struct xenpt_capture *capture);
+
+/** More trace of a vCPU. Decodes as far as whole spans (PSB to PSB) are there. */
+XENPT_API struct xenpt_error *xenpt_capture_feed(struct xenpt_capture *capture,
+						 uint32_t vcpu, const void *data,
+						 size_t size);
+
+/** Trace is missing here. */
+XENPT_API struct xenpt_error *xenpt_capture_gap(struct xenpt_capture *capture,
+						uint32_t vcpu);
+
+/** Decode what is held back of all vCPUs; what follows starts with a PSB. */
+XENPT_API struct xenpt_error *xenpt_capture_flush(struct xenpt_capture *capture);
+
+/** Pages may be others now: ask again. After a flush. */
+XENPT_API void xenpt_capture_forget(struct xenpt_capture *capture);
 
 /* ---- Filter ------------------------------------------------------------ */
 
