@@ -85,7 +85,7 @@ static void driver_poll(struct driver *d)
 void driver_thread(void)
 {
 	driver.random = random_start(options.seed, 'd');
-	driver.polls_left = random_between(&driver.random, 20, 60);
+	driver.polls_left = random_between(&driver.random, 2, 24);
 	for (size_t i = 0; i < RING_SIZE; i++)
 		driver.receive.slots[i] = &driver.receive.entries[i];
 	print("driver: polls\n");

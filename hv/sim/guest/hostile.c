@@ -89,18 +89,19 @@ static void bytes_psb(uint8_t *to, uint64_t count)
 		to[i] = i & 1 ? 0x82 : 0x02;
 }
 
-/* PSB, a PIP of nobody's, PSBEND; the way starts at a system call that was none. */
+/* Valid packets, of a way that nobody went. */
 static void bytes_forged(uint8_t *to, uint64_t count)
 {
-	static const uint8_t forged[] = {
-		0x02, 0x82, 0x02, 0x82, 0x02, 0x82, 0x02, 0x82, 0x02, 0x82, 0x02,
-		0x82, 0x02, 0x82, 0x02, 0x82, 0x02, 0x43, 0x00, 0x10, 0x40, 0x00,
-		0x00, 0x00, 0x99, 0x01, 0x02, 0x23, 0xd1, 0x00, 0x00, 0x40, 0x00,
-		0x00, 0x00, 0x06, 0xcd, 0x00, 0x00, 0x10, 0x80, 0xff, 0xff,
-	};
+	static const char forged[] = "\x02\x82\x02\x82\x02\x82\x02\x82"
+				     "\x02\x82\x02\x82\x02\x82\x02\x82" /* PSB */
+				     "\x02\x43\x00\x10\x40\x00\x00\x00" /* PIP */
+				     "\x99\x01\x02\x23" /* MODE.Exec, PSBEND */
+				     "\x71\x00\x00\x40\x00\x00\x00" /* TIP.PGE */
+				     "\x06"                         /* TNT */
+				     "\x6d\x00\x00\x10\x80\xff\xff" /* TIP */;
 
 	for (uint64_t i = 0; i < count; i++)
-		to[i] = forged[i % sizeof(forged)];
+		to[i] = forged[i % (sizeof(forged) - 1)];
 }
 
 static void (*const byte_spoilers[])(uint8_t *, uint64_t) = {

@@ -13,7 +13,8 @@ static void kill_or_panic(struct frame *frame, const char *why)
 
 	if (!is_from_user(frame))
 		panic(why, frame);
-	print("%s: killed at %x: %s\n", process->name, frame->rip, why);
+	print("%s[%u]: killed at %x: %s\n", process->name, (uint64_t)process->id,
+	      frame->rip, why);
 	process_exit();
 }
 
@@ -38,17 +39,21 @@ static void on_page_fault(struct frame *frame)
 /* UD2 is our way to say "look here": go on behind it. */
 static void on_invalid_opcode(struct frame *frame)
 {
+	const struct process *process = this_cpu()->current;
 	const uint8_t *code = (const uint8_t *)frame->rip;
 
 	if (code[0] != 0x0f || code[1] != 0x0b)
 		kill_or_panic(frame, "invalid opcode");
-	print("%s: ud2 at %x\n", this_cpu()->current->name, frame->rip);
+	print("%s[%u]: ud2 at %x\n", process->name, (uint64_t)process->id, frame->rip);
 	frame->rip += 2;
 }
 
 static void on_breakpoint(struct frame *frame)
 {
-	print("%s: int3 before %x\n", this_cpu()->current->name, frame->rip);
+	const struct process *process = this_cpu()->current;
+
+	print("%s[%u]: int3 before %x\n", process->name, (uint64_t)process->id,
+	      frame->rip);
 }
 
 static void on_spurious(struct frame *frame)
