@@ -29,6 +29,7 @@ enum hv_state {
 	HV_PAUSED,
 	HV_CRASHED, /* SHUTDOWN_crash: the domain is still there, to be looked at */
 	HV_ENDED,   /* powered off, rebooted, destroyed */
+	HV_OFFERED, /* of a listing: not there, open() starts it */
 };
 
 struct hv_info {
@@ -39,6 +40,7 @@ struct hv_info {
 	enum hv_state state;
 	const char *backend; /* that can trace it; NULL: none can */
 	char *why;           /* of it: or why none can, and what to change; may be NULL */
+	const char *about;   /* HV_OFFERED: what it is, a line; else NULL */
 	struct xenpt_cpu cpu;
 };
 
