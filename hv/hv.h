@@ -33,7 +33,8 @@ enum hv_state {
 };
 
 struct hv_info {
-	char *name, *uuid;
+	char *name; /* as the user names it: "guest", "sim:crash-4711" */
+	char *uuid;
 	const char *type; /* "sim", "HVM", "PVH", "PV"; static */
 	uint32_t vcpus;
 	uint64_t memory; /* bytes of RAM */

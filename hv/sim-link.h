@@ -6,6 +6,7 @@
 #include "hv/hv.h"
 #include "hv/sim/protocol.h"
 
+#define SIM_PREFIX "sim:" /* of what a user calls a domain; its name follows */
 #define SIM_LINK_VCPUS_MAX 64
 
 struct sim_link {

@@ -16,7 +16,6 @@ struct xenpt_error *sim_link_info(const struct sim_link *link, struct hv_info *r
 	const struct sim_hello *hello = &link->hello;
 
 	*ret = (struct hv_info){
-		.name = strdup(link->name),
 		.uuid = strdup(""),
 		.type = "sim",
 		.vcpus = hello->vcpus,
@@ -25,6 +24,8 @@ struct xenpt_error *sim_link_info(const struct sim_link *link, struct hv_info *r
 		.backend = "sim",
 		.cpu = hello->cpu,
 	};
+	if (asprintf(&ret->name, SIM_PREFIX "%s", link->name) < 0)
+		ret->name = NULL;
 	return ret->name && ret->uuid ? NULL : xenpt_error_no_memory();
 }
 
@@ -106,12 +107,16 @@ static struct xenpt_error *offer(char *line, hv_list_fn *fn, void *arg)
 	struct hv_info info = {
 		.type = "sim", .uuid = (char *)"", .state = HV_OFFERED, .backend = "sim"
 	};
+	_cleanup_free_ char *name = NULL;
 	char *tab = strchr(line, '\t');
 
 	if (!tab)
 		return NULL;
-	*tab = '\0';
-	info.name = line;
+	if (asprintf(&name, SIM_PREFIX "%.*s", (int)(tab - line), line) < 0) {
+		name = NULL;
+		return xenpt_error_no_memory();
+	}
+	info.name = name;
 	info.about = tab + 1;
 	return fn(arg, &info);
 }
@@ -121,7 +126,7 @@ static struct xenpt_error *offer_none(struct xenpt_error *why, hv_list_fn *fn, v
 {
 	_cleanup_error_ struct xenpt_error *cause = why;
 	const struct hv_info info = {
-		.name = (char *)"SCENARIO",
+		.name = (char *)SIM_PREFIX "SCENARIO",
 		.uuid = (char *)"",
 		.type = "sim",
 		.state = HV_OFFERED,

@@ -21,7 +21,6 @@
 #include "hv/sim-link.h"
 #include "libxenpt/cleanup.h"
 
-#define PREFIX "sim:"
 #define TINY_REGIONS "4k+4k"
 
 /* One vCPU's buffer. */
@@ -113,7 +112,7 @@ static struct xenpt_error *map_memory(struct sim_domain *sim)
 
 static bool sim_claims(const char *domain)
 {
-	return strncmp(domain, PREFIX, strlen(PREFIX)) == 0;
+	return strncmp(domain, SIM_PREFIX, strlen(SIM_PREFIX)) == 0;
 }
 
 static struct xenpt_error *start(const char *scenario, char **name_ret)
@@ -146,7 +145,7 @@ static struct xenpt_error *sim_open(const char *domain, struct hv_domain **ret)
 
 	if (!sim)
 		return xenpt_error_no_memory();
-	XENPT_TRY(find(domain + strlen(PREFIX), &sim->link));
+	XENPT_TRY(find(domain + strlen(SIM_PREFIX), &sim->link));
 	XENPT_TRY(map_memory(sim));
 	XENPT_TRY(sim_link_info(sim->link, &sim->info));
 	sim->domain.ops = &hv_sim_ops;

@@ -8,11 +8,12 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#include "hv/sim/protocol.h"
+#include "hv/sim-link.h"
 #include "hv/sim/server.h"
 #include "libxenpt/cleanup.h"
 
 XENPT_DEFINE_CLEANUP(struct server, server, server_destroy)
+XENPT_DEFINE_CLEANUP(struct sim_link, sim_link, sim_link_close)
 
 /* Exit statuses as those of xenpt(1). */
 enum {
@@ -22,7 +23,7 @@ enum {
 /* ---- Options ----------------------------------------------------------- */
 
 struct arguments {
-	const char *command, *scenario, *name;
+	const char *command, *what, *name;
 	bool foreground, held;
 };
 
@@ -41,6 +42,23 @@ static const struct argp_option options[] = {
 	{},
 };
 
+static void check_arguments(struct argp_state *state, const struct arguments *arguments)
+{
+	const char *command = arguments->command;
+
+	if (!command)
+		argp_error(state, "no command given: run, end or list");
+	else if (strcmp(command, "list") == 0 && arguments->what)
+		argp_error(state, "not understood: '%s'", arguments->what);
+	else if (strcmp(command, "run") == 0 && !arguments->what)
+		argp_error(state, "no SCENARIO given: 'xenpt-sim list' has them");
+	else if (strcmp(command, "end") == 0 && !arguments->what)
+		argp_error(state, "no NAME given: 'xenpt list' has them");
+	else if (strcmp(command, "list") != 0 && strcmp(command, "run") != 0 &&
+		 strcmp(command, "end") != 0)
+		argp_error(state, "no command '%s': run, end or list", command);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
@@ -56,19 +74,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		arguments->held = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0 &&
-		    (strcmp(arg, "run") == 0 || strcmp(arg, "list") == 0))
+		if (state->arg_num == 0)
 			arguments->command = arg;
-		else if (state->arg_num == 1 && *arguments->command == 'r')
-			arguments->scenario = arg;
+		else if (state->arg_num == 1)
+			arguments->what = arg;
 		else
 			argp_error(state, "not understood: '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->command)
-			argp_error(state, "no command given: run or list");
-		if (*arguments->command == 'r' && !arguments->scenario)
-			argp_error(state, "no SCENARIO given: 'xenpt-sim list' has them");
+		check_arguments(state, arguments);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -78,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
-	.args_doc = "run SCENARIO[,OPTION...]\nlist",
+	.args_doc = "run SCENARIO[,OPTION...]\nend NAME\nlist",
 	.doc = "The embedded hypervisor of xenpt: runs a small guest that can be traced "
 	       "with 'xenpt record -d sim:NAME'.\v"
 	       "'list' prints a line for each scenario: its name, a tab, what it is.",
@@ -98,6 +112,19 @@ static struct xenpt_error *list(void)
 	for (scenario = sim_scenarios; scenario->name; scenario++)
 		printf("%s\t%s\n", scenario->name, scenario->about);
 	return fflush(stdout) ? xenpt_error_os(errno, "standard output") : NULL;
+}
+
+/* Whoever is attached to it sees it end. */
+static struct xenpt_error *end(const char *name)
+{
+	_cleanup_(sim_link_cleanup) struct sim_link *link = NULL;
+
+	if (strncmp(name, SIM_PREFIX, strlen(SIM_PREFIX)) == 0)
+		name += strlen(SIM_PREFIX);
+	XENPT_TRY(sim_link_open(name, true, &link));
+	if (kill(link->hello.pid, SIGTERM) < 0)
+		return xenpt_error_os(errno, "process %jd", (intmax_t)link->hello.pid);
+	return NULL;
 }
 
 static struct xenpt_error *open_signals(int *ret)
@@ -143,7 +170,7 @@ static struct xenpt_error *serve(const struct arguments *arguments)
 	struct sim_scenario scenario;
 	char name[SIM_NAME_MAX];
 
-	XENPT_TRY(sim_scenario_parse(arguments->scenario, &scenario));
+	XENPT_TRY(sim_scenario_parse(arguments->what, &scenario));
 	snprintf(name, sizeof(name), "%s-%d", scenario.name, (int)getpid());
 	XENPT_TRY(open_signals(&signals));
 	XENPT_TRY(server_create(&scenario, arguments->name ? arguments->name : name,
@@ -216,6 +243,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (*arguments.command == 'l')
 		return report(list());
+	if (*arguments.command == 'e')
+		return report(end(arguments.what));
 	if (arguments.foreground)
 		return report(serve(&arguments));
 	return serve_in_background(&arguments);

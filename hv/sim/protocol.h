@@ -50,7 +50,6 @@ enum sim_op {
 	SIM_RESUME,   /* after SIM_PAUSE or SIM_EVENT_CODE */
 	SIM_REGISTERS, /* vcpu, paused; reply: struct xenpt_registers */
 	SIM_CONSOLE,   /* reply: text */
-	SIM_DESTROY,   /* end the domain */
 	SIM_EVENT =
 		64, /* from xenpt-sim: a: enum hv_event_type, vcpu, b: enum hv_state */
 	SIM_REPLY,  /* from xenpt-sim; status 0, or an errno, and text says why */

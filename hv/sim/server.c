@@ -187,12 +187,7 @@ static void serve_client(struct server *server)
 		break;
 	}
 	server->runnable = true;
-	if (request.op == SIM_DESTROY) {
-		reply.message = (struct sim_message){ .op = SIM_REPLY };
-		server->over = true;
-	} else {
-		session_request(&server->session, &request, &reply);
-	}
+	session_request(&server->session, &request, &reply);
 	/* What happened goes first, so that who waits for the reply knows it all. */
 	put_events(server);
 	if (!put(server->client, &reply, -1))

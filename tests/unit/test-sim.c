@@ -57,13 +57,19 @@ static void close_domain(struct hv_domain *domain)
 	domain->ops->close(domain);
 }
 
-/* A process to wait for: what is named by @domain. */
-static int watch_process(const char *name, pid_t *pid_ret)
+/* Of a domain: what comes after the prefix. */
+static const char *name_of(const struct hv_domain *domain)
+{
+	return domain->info->name + strlen(SIM_PREFIX);
+}
+
+/* A domain's process, to wait for. */
+static int watch_process(const struct hv_domain *domain, pid_t *pid_ret)
 {
 	struct sim_link *link;
 	int fd;
 
-	check_error(sim_link_open(name, true, &link));
+	check_error(sim_link_open(name_of(domain), true, &link));
 	fd = syscall(SYS_pidfd_open, (pid_t)link->hello.pid, 0);
 	assert_true(fd >= 0);
 	if (pid_ret)
@@ -82,12 +88,9 @@ static void wait_for_end(int fd)
 
 static void end_domain(struct hv_domain *domain)
 {
-	char name[SIM_NAME_MAX];
 	pid_t pid;
-	int fd;
+	int fd = watch_process(domain, &pid);
 
-	snprintf(name, sizeof(name), "%s", domain->info->name);
-	fd = watch_process(name, &pid);
 	kill(pid, SIGTERM);
 	wait_for_end(fd);
 	close_domain(domain);
@@ -234,7 +237,7 @@ static void test_crash(void **state)
 
 	assert_int_equal(domain->info->vcpus, VCPUS);
 	assert_string_equal(domain->info->type, "sim");
-	process = watch_process(domain->info->name, NULL);
+	process = watch_process(domain, NULL);
 	do
 		event = wait_event(domain);
 	while (event.type != HV_EVENT_STATE);
@@ -258,7 +261,7 @@ static void test_end(void **state)
 		open_traced("sim:end", (struct hv_trace){ .size = 1 << 20 });
 	struct hv_event event;
 	struct reader reader;
-	int process = watch_process(domain->info->name, NULL);
+	int process = watch_process(domain, NULL);
 
 	do
 		event = wait_event(domain);
@@ -279,7 +282,7 @@ static void test_killed(void **state)
 	struct sockaddr_un address;
 	struct hv_event event;
 	pid_t pid;
-	int process = watch_process(domain->info->name, &pid);
+	int process = watch_process(domain, &pid);
 
 	before = position_of(domain, 0);
 	kill(pid, SIGKILL);
@@ -294,7 +297,7 @@ static void test_killed(void **state)
 	check_error(domain->ops->event(domain, &event));
 	assert_int_equal(event.type, HV_EVENT_NONE);
 	/* Nobody is there to take the socket away. */
-	check_error(sim_address(domain->info->name, &address));
+	check_error(sim_address(name_of(domain), &address));
 	assert_int_equal(unlink(address.sun_path), 0);
 	close_domain(domain);
 }
@@ -306,7 +309,7 @@ static void test_attach_again(void **state)
 	struct reader reader;
 	char name[100], pid[32];
 
-	snprintf(name, sizeof(name), "sim:%s", domain->info->name);
+	snprintf(name, sizeof(name), "%s", domain->info->name);
 	snprintf(pid, sizeof(pid), "process %d is attached", (int)getpid());
 	check_refused(name, pid);
 	for (int i = 0; i < 5; i++) {
@@ -327,7 +330,7 @@ static void test_killed_client(void **state)
 	int ends[2];
 	pid_t pid;
 
-	snprintf(name, sizeof(name), "sim:%s", domain->info->name);
+	snprintf(name, sizeof(name), "%s", domain->info->name);
 	close_domain(domain);
 	assert_int_equal(pipe(ends), 0);
 	pid = fork();
@@ -358,9 +361,9 @@ static void test_held(void **state)
 	int process;
 
 	assert_int_equal(domain->info->state, HV_PAUSED);
-	process = watch_process(domain->info->name, NULL);
+	process = watch_process(domain, NULL);
 	/* A look leaves it as it is. */
-	check_error(sim_link_open(domain->info->name, true, &look));
+	check_error(sim_link_open(name_of(domain), true, &look));
 	assert_int_equal(look->hello.client, getpid());
 	assert_true(look->hello.held);
 	sim_link_close(look);
@@ -425,11 +428,12 @@ static void test_hostile_client(void **state)
 	struct hv_domain *domain = open_traced("sim:run", (struct hv_trace){});
 	uint64_t random = 1;
 	struct sim_link *link;
-	char name[SIM_NAME_MAX];
+	char name[100];
 
 	snprintf(name, sizeof(name), "%s", domain->info->name);
+	snprintf(name, sizeof(name), "%s", domain->info->name);
 	close_domain(domain);
-	check_error(sim_link_open(name, false, &link));
+	check_error(sim_link_open(name + strlen(SIM_PREFIX), false, &link));
 	for (int i = 0; i < 20000; i++) {
 		struct sim_packet packet = {};
 		uint64_t *words = (uint64_t *)&packet.message.a;
@@ -440,8 +444,7 @@ static void test_hostile_client(void **state)
 		for (int j = 0; j < 5; j++)
 			words[j] = numbers[(random >> (20 + 6 * j)) % 10];
 		/* An enabled vCPU of the stand-in trusts its setup. */
-		if (packet.message.op == SIM_DESTROY || packet.message.op == SIM_HELLO ||
-		    packet.message.op == SIM_ENABLE)
+		if (packet.message.op == SIM_HELLO || packet.message.op == SIM_ENABLE)
 			continue;
 		xenpt_error_destroy(sim_link_ask(link, &packet));
 		assert_false(link->gone);
@@ -454,14 +457,7 @@ static void test_hostile_client(void **state)
 		xenpt_error_destroy(sim_link_ask(link, &packet));
 	}
 	sim_link_close(link);
-	check_error(sim_link_open(name, false, &link));
-	sim_link_close(link);
-	{
-		char full[100];
-
-		snprintf(full, sizeof(full), "sim:%s", name);
-		end_domain(open_domain(full));
-	}
+	end_domain(open_domain(name));
 }
 
 static struct xenpt_error *count_domain(void *arg, const struct hv_info *info)
