@@ -10,7 +10,6 @@
 #define REGIONS_PER_TABLE (BUFFER_TABLE_ENTRIES - 1)
 
 /* IA32_RTIT_OUTPUT_MASK_PTRS: 6:0 are ones, 31:7 the entry, 63:32 the offset in it. */
-#define POINTERS_LOW 0x7full
 #define POINTERS_INDEX_SHIFT 7
 #define POINTERS_OFFSET_SHIFT 32
 
@@ -183,7 +182,7 @@ bool buffer_offset(const struct buffer *buffer, uint64_t output_base,
 	const struct buffer_region *r;
 	uint64_t first, count;
 
-	if ((output_mask_ptrs & POINTERS_LOW) != POINTERS_LOW ||
+	if ((output_mask_ptrs & XPT_MASK_PTRS_LOW) != XPT_MASK_PTRS_LOW ||
 	    output_base < buffer->table_gpa || output_base % BUFFER_PAGE ||
 	    page >= buffer->table_pages)
 		return false;
@@ -225,7 +224,7 @@ void buffer_pointers(const struct buffer *buffer, uint64_t offset,
 	*output_mask_ptrs_ret =
 		(offset - buffer->regions[low].offset) << POINTERS_OFFSET_SHIFT |
 		(uint64_t)(low % REGIONS_PER_TABLE) << POINTERS_INDEX_SHIFT |
-		POINTERS_LOW;
+		XPT_MASK_PTRS_LOW;
 }
 
 bool buffer_is_intact(const struct buffer *buffer, const void *tables)

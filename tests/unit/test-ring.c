@@ -243,6 +243,31 @@ static void test_samples(void **state)
 	}
 }
 
+/* The same while a copy is made: all of it is in doubt. */
+static void test_samples_overtaken(void **state)
+{
+	enum {
+		SIZE = 1024
+	};
+
+	for (uint64_t more = 0; more < SIZE - 100 - SIZE / 16; more += 16) {
+		struct hv_position position;
+		struct ring_spans spans;
+		struct writer writer;
+		struct ring ring;
+
+		writer_init(&writer, SIZE, false);
+		ring_init(&ring, writer.data, SIZE);
+		writer_write(&writer, 100);
+		position = writer_position(&writer);
+		ring_read(&ring, &position, SIZE, &spans);
+		writer_write(&writer, SIZE + more);
+		position = writer_position(&writer);
+		assert_int_equal(ring_check(&ring, &spans, &position), 100);
+		free(writer.data);
+	}
+}
+
 /* What a hypervisor says may be anything: no byte outside, and no trust. */
 static void test_nonsense(void **state)
 {
@@ -337,10 +362,14 @@ static void test_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_small),      cmocka_unit_test(test_overtaken),
-		cmocka_unit_test(test_random),         cmocka_unit_test(test_samples),
-		cmocka_unit_test(test_nonsense),       cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_all_small),
+		cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_all_at_the_end),
+		cmocka_unit_test(test_samples_overtaken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
