@@ -109,6 +109,8 @@ static void print_events(const struct printer *printer, const struct xenpt_stats
 	put(printer, "lost_bytes", stats->lost);
 	put(printer, "errors", stats->events[XENPT_EVENT_ERROR]);
 	put(printer, "skipped_bytes", stats->skipped);
+	put(printer, "doubts", stats->events[XENPT_EVENT_DOUBT]);
+	put(printer, "doubtful_bytes", stats->doubtful);
 	if (stats->first_time) {
 		put(printer, "first_time", stats->first_time);
 		put(printer, "last_time", stats->last_time);
@@ -232,6 +234,27 @@ static void put_bytes(FILE *fp, const char *before, uint64_t bytes, const char *
 	fprintf(fp, " byte%s of trace %s", bytes == 1 ? "" : "s", fate);
 }
 
+/* Where a hypervisor keeps PIPs out, the trace is whole, and yet not right. */
+static bool warn_doubts(const struct xenpt_stats *events, struct xenpt_ui *ui)
+{
+	char text[128] = "";
+	uint64_t doubts = events->events[XENPT_EVENT_DOUBT];
+	FILE *fp;
+
+	if (!doubts)
+		return false;
+	fp = fmemopen(text, sizeof(text), "w");
+	if (fp) {
+		put_holes(fp, doubts, "place");
+		put_bytes(fp, ": ", events->doubtful, "in doubt");
+		fclose(fp);
+	}
+	ui->warn("address spaces cannot be trusted in %s; PIPs are missing: record with "
+		 "the hypervisor patch that writes them, or switch introspection off",
+		 text);
+	return true;
+}
+
 bool decode_stats_holes(const struct decode_stats *stats, struct xenpt_ui *ui)
 {
 	const struct xenpt_stats *events = &stats->total.events;
@@ -260,5 +283,5 @@ bool decode_stats_holes(const struct decode_stats *stats, struct xenpt_ui *ui)
 	fclose(fp);
 	if (text[0])
 		ui->warn("this is not all that ran: %s", text);
-	return text[0];
+	return warn_doubts(events, ui) || text[0];
 }

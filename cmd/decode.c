@@ -82,7 +82,8 @@ static const struct argp_option options[] = {
 	{ "user", KEY_USER, NULL, 0, "Only user code" },
 	{ "last", KEY_LAST, "N", 0, "Only the last N rows" },
 	{ "jobs", 'j', "N", 0, "Decode with N threads (default: one per CPU)" },
-	{ "strict", KEY_STRICT, NULL, 0, "Exit with status 3 if the trace has holes" },
+	{ "strict", KEY_STRICT, NULL, 0,
+	  "Exit with status 3 if the trace has holes, or is in doubt" },
 	{},
 };
 

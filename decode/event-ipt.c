@@ -229,10 +229,30 @@ static const uint64_t *status_ip(const struct pt_event *ev)
 	}
 }
 
+/*
+ * Doubts of a PSB+ go out before the states that it tells; what else libipt has read
+ * ahead of may come after blocks that it did not give yet.
+ */
+static void put_doubts(struct flow *flow, struct out *out, bool status)
+{
+	struct xenpt_event doubt;
+	size_t limit = offset_now(flow);
+
+	if (!status) {
+		size_t sample = trust_sample(&flow->trust);
+
+		if (sample > limit)
+			return;
+		limit = sample;
+	}
+	for (size_t i = 0; i < DOUBTS_MAX && trust_next(&flow->trust, limit, &doubt); i++)
+		emit_doubt(flow, out, &doubt);
+}
+
 bool event_ipt_take(struct flow *flow, struct out *out)
 {
-	size_t before = out->count;
 	struct pt_event ev;
+	size_t before;
 
 	flow->status = pt_blk_event(flow->decoder, &ev, sizeof(ev));
 	if (flow->status < 0)
@@ -248,6 +268,8 @@ bool event_ipt_take(struct flow *flow, struct out *out)
 		flow->first = false;
 	if (ev.has_tsc)
 		flow->now.time = ev.tsc;
+	put_doubts(flow, out, ev.status_update);
+	before = out->count;
 	if (!state_event(flow, out, &ev) && !flow_event(flow, out, &ev))
 		log_event(flow, out, &ev);
 	if (out->count > before) {

@@ -59,6 +59,7 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	flow->counts = counts;
 	flow->first = true;
 	flow->now.cr3 = XENPT_CR3_ANY;
+	trust_init(&flow->trust, &flow->span);
 
 	cpu_config(cpu, &config);
 	config.begin = (uint8_t *)span->data;
@@ -98,6 +99,13 @@ static unsigned int trouble_of(int status)
 	}
 }
 
+/* Whether the packets were read well, and are not what the code should make. */
+static bool is_misfit(unsigned int trouble)
+{
+	return trouble == XENPT_TROUBLE_NO_CODE || trouble == XENPT_TROUBLE_BAD_CODE ||
+	       trouble == XENPT_TROUBLE_BAD_FLOW || trouble == XENPT_TROUBLE_ENDLESS;
+}
+
 /*
  * Note what went wrong, and at which offset: the event goes out when the next PSB
  * is found, for it says how much was skipped.
@@ -133,6 +141,10 @@ static void end_trouble(struct flow *flow, struct out *out, uint64_t offset)
 	event = &out->events[out->count++];
 	*event = flow->trouble;
 	event->value = offset > event->offset ? offset - event->offset : 0;
+	if (is_misfit(event->reason))
+		trust_misfit(&flow->trust, event->offset);
+	else
+		trust_skip(&flow->trust, event->offset, offset);
 	event->offset += flow->span.offset;
 	out->block = NULL;
 }
@@ -468,6 +480,7 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		      size_t *count_ret)
 {
 	struct out out = { .events = events };
+	struct xenpt_event doubt;
 	bool more = true;
 
 	if (flow->pendings) {
@@ -476,9 +489,18 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 		out.block = events;
 		flow->pendings = 0;
 	}
-	while (more && out.count + 2 <= max)
-		more = step(flow, &out, max);
+	if (!flow->started && trust_first(&flow->trust, &doubt))
+		emit_doubt(flow, &out, &doubt);
+	flow->started = true;
+	while (!flow->ended && out.count + 2 + DOUBTS_MAX <= max)
+		flow->ended = !step(flow, &out, max);
+	while (flow->ended && more && out.count < max) {
+		more = trust_end(&flow->trust, &doubt);
+		if (more)
+			emit_doubt(flow, &out, &doubt);
+	}
 
+	flow->now.trust = flow->trust.now;
 	if (more && out.block) {
 		size_t held = &events[out.count] - out.block;
 

@@ -5,6 +5,10 @@
 
 #include "code-ipt.h"
 #include "flow.h"
+#include "trust.h"
+
+/* Doubts that go out before an event; more of them later. */
+#define DOUBTS_MAX 4
 
 /* Events held back until a block's way on is known; past that it stays unknown. */
 #define PENDING_MAX 8
@@ -21,6 +25,8 @@ struct flow {
 	uint64_t sync; /* offset of the PSB that decoding is in sync from */
 	bool first;    /* nothing but the span's first PSB+ was seen yet */
 	struct flow_state now;
+	struct trust trust;
+	bool started, ended; /* what trust has to say, first and last, is to come */
 
 	struct xenpt_event trouble; /* not yet out, for what it skips is not known */
 	bool troubled;
@@ -52,6 +58,17 @@ static inline struct xenpt_event *emit(struct flow *flow, struct out *out,
 		.mode = flow->now.mode,
 	};
 	return event;
+}
+
+/* A doubt, without the time. */
+static inline void emit_doubt(struct flow *flow, struct out *out,
+			      const struct xenpt_event *doubt)
+{
+	struct xenpt_event *event = &out->events[out->count++];
+
+	*event = *doubt;
+	event->time = flow->now.time;
+	event->mode = flow->now.mode;
 }
 
 /* The last block went on at @ip. */

@@ -22,6 +22,22 @@ struct flow_span {
 	size_t size;     /* bytes to decode */
 	size_t ahead;    /* bytes of the next span's PSB+ after them, or 0 */
 	uint64_t offset; /* of data in the vCPU's trace */
+	const struct xenpt_sample *samples; /* registers, read within it or at its end */
+	size_t sample_count;
+};
+
+/* What is known of the CR3 that the trace has announced: trust.h. */
+struct trust_state {
+	uint64_t cr3;    /* XENPT_CR3_ANY: unknown */
+	uint64_t since;  /* offset at which it was last known to be right */
+	uint64_t misfit; /* offset at which the code last did not fit the packets */
+	uint64_t ip;     /* still: where code would go on; off: where it was left */
+	bool on;         /* tracing is */
+	bool still;      /* on, but nothing ran since tracing went on, or since a PSB+ */
+	bool left;       /* off by an event that is no instruction's, at ip */
+	bool fup;        /* the last packet is a FUP, to ip */
+	bool wrong;      /* at since, registers told another CR3 */
+	bool resumed;    /* tracing went on since then */
 };
 
 /* What the vCPU is known to be in. */
@@ -32,6 +48,7 @@ struct flow_state {
 	uint16_t cbr;
 	uint8_t mode;
 	uint8_t tsx;
+	struct trust_state trust;
 };
 
 /* The code, as the engine wants it; used by one thread. */
@@ -60,7 +77,7 @@ struct flow_ops {
 	 * Write up to @max (at least FLOW_EVENTS_MIN) events; *@count_ret less than
 	 * that is no end. False: the span is done, after the events written.
 	 * State that a PSB+ tells has the status bit; a span starts with all
-	 * of its PSB+, news or not.
+	 * of its PSB+, news or not, and before it with a DOUBT, if it may be one.
 	 */
 	bool (*next)(struct flow *flow, struct xenpt_event *events, size_t max,
 		     size_t *count_ret);

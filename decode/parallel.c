@@ -6,6 +6,7 @@
 #include "flow.h"
 #include "parallel.h"
 #include "segment.h"
+#include "trust.h"
 
 #define BATCH_EVENTS 1024
 
@@ -303,19 +304,38 @@ static bool is_known(const struct flow_state *known, const struct xenpt_event *e
 		return event->value == known->tsx;
 	case XENPT_EVENT_CBR:
 		return event->value == known->cbr;
+	case XENPT_EVENT_DOUBT:
+		return true;
 	default:
 		return false;
 	}
 }
 
-/* A span begins with all of its PSB+: leave out what is no news. */
-static void drop_known(const struct flow_state *known, struct batch *batch)
+/* Whether a span's first event makes a doubt, as those that go before it may. */
+static bool is_doubt(const struct flow_state *known, struct xenpt_event *event)
+{
+	if (event->type != XENPT_EVENT_DOUBT || !trust_join(&known->trust, event))
+		return false;
+	event->time = known->time;
+	event->mode = known->mode;
+	return true;
+}
+
+/*
+ * A span begins with all of its PSB+, after the notes: leave out what is no news. Nothing
+ * is known of what goes before one that is not joined, but that it makes no doubt.
+ */
+static void drop_known(const struct flow_state *known, const struct segment *segment,
+		       struct batch *batch)
 {
 	struct xenpt_event *events = batch->events;
-	size_t kept = 0, i;
+	size_t kept = segment->note_count, i;
 
-	for (i = 0; i < batch->count && events[i].status; i++) {
-		if (!is_known(known, &events[i]))
+	for (i = kept; i < batch->count && events[i].status; i++) {
+		bool news = segment->joined ? !is_known(known, &events[i])
+					    : events[i].type != XENPT_EVENT_DOUBT;
+
+		if (news || (segment->joined && is_doubt(known, &events[i])))
 			events[kept++] = events[i];
 	}
 	if (kept == i)
@@ -360,8 +380,8 @@ static struct xenpt_error *take_batch(struct lanes *lanes, struct lane *lane,
 				job->last = &job->first;
 			if (job->batches-- == JOB_BATCHES)
 				pthread_cond_broadcast(&lanes->work);
-			if (!job->read && job->segment.joined)
-				drop_known(&lane->known, batch);
+			if (!job->read)
+				drop_known(&lane->known, &job->segment, batch);
 			job->read = true;
 			*ret = batch;
 			return NULL;

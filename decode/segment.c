@@ -31,6 +31,8 @@ struct segmenter {
 	bool joined;      /* … at which the last span ended */
 	uint64_t skipped; /* bytes before buf that are before the first PSB */
 	uint64_t filled;  /* bytes taken from the stream */
+	const struct xenpt_sample *samples; /* of the vCPU, that are in no span yet */
+	size_t sample_count;
 
 	/* About the span that starts at buf: */
 	size_t checked;  /* the last PSB that is no place to cut */
@@ -45,6 +47,23 @@ void segment_deinit(struct segment *segment)
 	segment->data = NULL;
 }
 
+static void find_samples(struct segmenter *segmenter, const struct xenpt_file_info *info,
+			 uint32_t vcpu)
+{
+	size_t first = 0, end;
+
+	while (first < info->sample_count && info->samples[first].vcpu < vcpu)
+		first++;
+	for (end = first; end < info->sample_count; end++) {
+		if (info->samples[end].vcpu != vcpu)
+			break;
+	}
+	if (first == end)
+		return;
+	segmenter->samples = &info->samples[first];
+	segmenter->sample_count = end - first;
+}
+
 struct xenpt_error *segmenter_create(const struct xenpt_file *file, uint32_t vcpu,
 				     struct segmenter **ret)
 {
@@ -54,6 +73,7 @@ struct xenpt_error *segmenter_create(const struct xenpt_file *file, uint32_t vcp
 	if (!segmenter)
 		return xenpt_error_no_memory();
 	XENPT_TRY(stream_create(file, vcpu, &segmenter->stream));
+	find_samples(segmenter, xenpt_file_info(file), vcpu);
 	*ret = no_cleanup_ptr(segmenter);
 	return NULL;
 }
@@ -312,6 +332,40 @@ static void drop(struct segmenter *segmenter, size_t size)
 	segmenter->offset += size;
 }
 
+static void skip_samples(struct segmenter *segmenter, size_t count)
+{
+	if (!count)
+		return; /* there may be none */
+	segmenter->samples += count;
+	segmenter->sample_count -= count;
+}
+
+/*
+ * The registers that were read within the span, or at its end; there only if no trace
+ * is missing, for it may be older than they are.
+ */
+static void take_samples(struct segmenter *segmenter, struct segment *segment)
+{
+	struct flow_span *span = &segment->span;
+	bool whole = span->ahead > 0 || stream_end(segmenter->stream);
+	uint64_t end = span->offset + span->size;
+	size_t count = 0;
+
+	while (count < segmenter->sample_count &&
+	       segmenter->samples[count].offset <= span->offset)
+		count++;
+	skip_samples(segmenter, count);
+	span->samples = segmenter->samples;
+	for (count = 0; count < segmenter->sample_count; count++) {
+		uint64_t offset = segmenter->samples[count].offset;
+
+		if (offset > end || (offset == end && !whole))
+			break;
+	}
+	span->sample_count = count;
+	skip_samples(segmenter, count);
+}
+
 /* Make the first @size bytes a span; its bytes and those ahead are copied out. */
 static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 				     size_t ahead, struct segment *segment)
@@ -326,6 +380,7 @@ static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 		.ahead = ahead,
 		.offset = segmenter->offset,
 	};
+	take_samples(segmenter, segment);
 	segment->joined = segmenter->joined;
 	segmenter->joined = segmenter->synced = ahead > 0;
 	segmenter->checked = segmenter->searched = 0;

@@ -4,7 +4,7 @@
 static bool is_trouble(const struct xenpt_event *event)
 {
 	return event->type == XENPT_EVENT_GAP || event->type == XENPT_EVENT_ERROR ||
-	       event->type == XENPT_EVENT_OVERFLOW;
+	       event->type == XENPT_EVENT_OVERFLOW || event->type == XENPT_EVENT_DOUBT;
 }
 
 static bool match_cr3(const struct xenpt_filter *filter, const struct xenpt_event *event)
@@ -13,6 +13,8 @@ static bool match_cr3(const struct xenpt_filter *filter, const struct xenpt_even
 		return true;
 	if (event->type == XENPT_EVENT_CR3 && event->value == filter->cr3)
 		return true; /* the moment when it is entered */
+	if (event->type == XENPT_EVENT_DOUBT && event->named == filter->cr3)
+		return true; /* what was shown of it may be another's */
 	return event->cr3 == XENPT_CR3_ANY && is_trouble(event);
 }
 

@@ -65,6 +65,7 @@ const char *xenpt_event_type_name(unsigned int type)
 		[XENPT_EVENT_PWRX] = "pwrx",
 		[XENPT_EVENT_GAP] = "gap",
 		[XENPT_EVENT_ERROR] = "error",
+		[XENPT_EVENT_DOUBT] = "doubt",
 	};
 
 	return NAME(names, type);
@@ -101,6 +102,17 @@ const char *xenpt_trouble_name(unsigned int trouble)
 	const char *name = NAME(names, trouble);
 
 	return name ? name : "trouble";
+}
+
+const char *xenpt_doubt_name(unsigned int doubt)
+{
+	static const char *const names[] = {
+		[XENPT_DOUBT_PSB] = "PSB+",
+		[XENPT_DOUBT_REGISTERS] = "registers",
+	};
+	const char *name = NAME(names, doubt);
+
+	return name ? name : "doubt";
 }
 
 const char *xenpt_gap_reason_name(unsigned int reason)

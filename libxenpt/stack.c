@@ -505,6 +505,7 @@ struct xenpt_error *xenpt_stack_update(struct xenpt_stack *stack,
 	case XENPT_EVENT_OVERFLOW:
 	case XENPT_EVENT_GAP:
 	case XENPT_EVENT_ERROR:
+	case XENPT_EVENT_DOUBT: /* frames may be those of another process */
 		lose(stack, &change);
 		break;
 	}

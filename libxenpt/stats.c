@@ -10,6 +10,8 @@ static void add_rare(struct xenpt_stats *stats, const struct xenpt_event *event)
 		stats->lost += event->value;
 	else if (event->type == XENPT_EVENT_GAP || event->type == XENPT_EVENT_ERROR)
 		stats->skipped += event->value;
+	else if (event->type == XENPT_EVENT_DOUBT)
+		stats->doubtful += event->offset - event->value;
 }
 
 void xenpt_stats_add(struct xenpt_stats *stats, const struct xenpt_event *events,
@@ -61,6 +63,7 @@ void xenpt_stats_merge(struct xenpt_stats *stats, const struct xenpt_stats *othe
 		stats->events[i] += other->events[i];
 	stats->lost += other->lost;
 	stats->skipped += other->skipped;
+	stats->doubtful += other->doubtful;
 	xenpt_stats_add_time(stats, other->first_time);
 	xenpt_stats_add_time(stats, other->last_time);
 }

@@ -551,7 +551,7 @@ enum xenpt_event_type {
 	XENPT_EVENT_GAP,       /* value: bytes lost, 0 unknown; reason */
 	XENPT_EVENT_ERROR,     /* value: bytes of trace skipped; reason; ip */
 	XENPT_EVENT_CODE,      /* code has changed: value: epoch of what follows */
-	XENPT_EVENT_DOUBT, /* address spaces were wrong; value: since offset; reason */
+	XENPT_EVENT_DOUBT,     /* address spaces were wrong since offset value; reason */
 	XENPT_EVENT_TYPES
 };
 
@@ -581,7 +581,9 @@ enum xenpt_trouble {
 
 /**
  * How it is known that a PIP is missing. Between the offset in value and the event's own
- * the trace named an address space, but another one was in use at the end of it.
+ * the trace named one address space, but cr3 was in use at the end of it. Blocks between
+ * the two are those of what was named: the right ones, the same code by chance, or none
+ * that ran. cr3 is XENPT_CR3_ANY where trace is lost before it is told again.
  */
 enum xenpt_doubt {
 	XENPT_DOUBT_PSB = 1,   /* the PIP of a PSB+ is not the CR3 that was announced */
@@ -591,6 +593,9 @@ enum xenpt_doubt {
 /** "no code", …. Static. */
 XENPT_API const char *xenpt_trouble_name(unsigned int trouble);
 
+/** "PSB+", "registers"; "doubt" for a number that is not known. Static. */
+XENPT_API const char *xenpt_doubt_name(unsigned int doubt);
+
 /** "block", "interrupt", …. Static; NULL if there is no such type. */
 XENPT_API const char *xenpt_event_type_name(unsigned int type);
 
@@ -599,7 +604,10 @@ XENPT_API const char *xenpt_branch_name(unsigned int branch);
 
 /** What happened. Plain data: copy at will. */
 struct xenpt_event {
-	uint64_t ip; /* 0 with !has_ip */
+	union {
+		uint64_t ip;    /* 0 with !has_ip */
+		uint64_t named; /* DOUBT: the CR3 that the trace told */
+	};
 	union {
 		uint64_t to;    /* BLOCK, INTERRUPT, OFF: next IP, if has_to */
 		uint64_t value; /* others: see the type */
@@ -614,7 +622,8 @@ struct xenpt_event {
 	uint8_t type;   /* enum xenpt_event_type */
 	union {
 		uint8_t branch; /* BLOCK: enum xenpt_branch */
-		uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble */
+		uint8_t reason; /* GAP: enum xenpt_gap_reason; ERROR: xenpt_trouble;
+				   DOUBT: xenpt_doubt */
 	};
 	uint8_t mode; /* 16, 32, 64; 0: unknown */
 	uint8_t has_ip : 1;
@@ -624,7 +633,7 @@ struct xenpt_event {
 	uint8_t async : 1;       /* OFF: not by a branch of the code */
 	uint8_t resumed : 1;     /* ON: where it was switched off */
 	uint8_t status : 1;      /* CR3, VMCS, MODE, TSX, CBR: told by a PSB+ */
-	uint8_t reserved : 1;    /* 0: events of one kind are the same bytes */
+	uint8_t misfit : 1;      /* DOUBT: nor did the code fit the packets */
 };
 
 /* ---- Decoder ----------------------------------------------------------- */
@@ -731,7 +740,7 @@ struct xenpt_filter {
 	}
 
 /**
- * Whether to show @event. Gaps and errors pass unless their time or address
+ * Whether to show @event. Gaps, errors and doubts pass unless their time or address
  * space is known to be outside: what is missing is never hidden by an IP range.
  */
 XENPT_API bool xenpt_filter_match(const struct xenpt_filter *filter,
@@ -803,6 +812,7 @@ struct xenpt_stats {
 	uint64_t events[XENPT_EVENT_TYPES];
 	uint64_t lost;                  /* bytes that gaps are known to have lost */
 	uint64_t skipped;               /* bytes that could not be decoded */
+	uint64_t doubtful;              /* bytes whose address spaces are in doubt */
 	uint64_t first_time, last_time; /* TSC; 0: none */
 };
 
@@ -828,7 +838,7 @@ enum xenpt_row {
 	XENPT_ROW_PTWRITE = 1 << 6,
 	XENPT_ROW_POWER = 1 << 7,   /* CBR, MWAIT, PWRE, EXSTOP, PWRX */
 	XENPT_ROW_STATE = 1 << 8,   /* CR3, VMCS, mode, on, off, stop */
-	XENPT_ROW_TROUBLE = 1 << 9, /* gaps, errors, overflows */
+	XENPT_ROW_TROUBLE = 1 << 9, /* gaps, errors, overflows, doubts */
 	XENPT_ROW_TREE = 1 << 10,   /* calls as an indented tree */
 };
 

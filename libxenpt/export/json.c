@@ -267,6 +267,12 @@ static void put_payload(struct xenpt_sink *sink, const struct xenpt_event *event
 		put_name(out, "reason", xenpt_trouble_name(event->reason));
 		put_dec(out, "skipped", event->value);
 		break;
+	case XENPT_EVENT_DOUBT:
+		put_name(out, "reason", xenpt_doubt_name(event->reason));
+		put_dec(out, "since", event->value);
+		put_hex(out, "named", event->named);
+		put_bool(out, "misfit", event->misfit);
+		break;
 	default:
 		put_power(out, event);
 	}

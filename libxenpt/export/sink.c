@@ -137,6 +137,7 @@ static unsigned int event_rows(const struct xenpt_event *event)
 		return XENPT_ROW_POWER;
 	case XENPT_EVENT_GAP:
 	case XENPT_EVENT_ERROR:
+	case XENPT_EVENT_DOUBT:
 	case XENPT_EVENT_OVERFLOW:
 		return XENPT_ROW_TROUBLE;
 	default:

@@ -254,6 +254,34 @@ static void put_error(struct xenpt_sink *sink, const struct xenpt_event *event)
 	}
 }
 
+static void put_number(struct xenpt_sink *sink, const char *what, uint64_t value)
+{
+	out_str(&sink->out, what);
+	out_str(&sink->out, " 0x");
+	out_hex(&sink->out, value);
+}
+
+static void put_doubt(struct xenpt_sink *sink, const struct xenpt_event *event)
+{
+	struct xenpt_out *out = &sink->out;
+
+	put_number(sink, "address spaces cannot be trusted from offset", event->value);
+	put_number(sink, " to", event->offset);
+	out_str(out, ": a PIP is missing (");
+	if (event->reason == XENPT_DOUBT_PSB)
+		put_number(sink, "PSB+ at", event->offset);
+	else
+		out_str(out, "the vCPU");
+	if (event->cr3 != XENPT_CR3_ANY)
+		put_number(sink, " has CR3", event->cr3);
+	else
+		out_str(out, " had another CR3");
+	put_number(sink, ", the trace said", event->named);
+	if (event->misfit)
+		out_str(out, ", and code did not fit it");
+	out_char(out, ')');
+}
+
 static void put_trouble(struct xenpt_sink *sink, const struct xenpt_event *event)
 {
 	struct xenpt_out *out = &sink->out;
@@ -268,19 +296,14 @@ static void put_trouble(struct xenpt_sink *sink, const struct xenpt_event *event
 		put_gap(sink, event);
 	} else if (event->type == XENPT_EVENT_ERROR) {
 		put_error(sink, event);
+	} else if (event->type == XENPT_EVENT_DOUBT) {
+		put_doubt(sink, event);
 	} else {
 		out_str(out, "the CPU dropped packets");
 		if (event->has_ip)
 			out_str(out, ", and goes on");
 		put_at(sink, event);
 	}
-}
-
-static void put_number(struct xenpt_sink *sink, const char *what, uint64_t value)
-{
-	out_str(&sink->out, what);
-	out_str(&sink->out, " 0x");
-	out_hex(&sink->out, value);
 }
 
 static void put_power(struct xenpt_sink *sink, const struct xenpt_event *event)
@@ -379,7 +402,7 @@ static void text_event(struct xenpt_sink *sink, const struct xenpt_event *event)
 {
 	put_prefix(sink, event->time, sink->vcpu);
 	if (event->type == XENPT_EVENT_GAP || event->type == XENPT_EVENT_ERROR ||
-	    event->type == XENPT_EVENT_OVERFLOW) {
+	    event->type == XENPT_EVENT_OVERFLOW || event->type == XENPT_EVENT_DOUBT) {
 		put_trouble(sink, event);
 		return;
 	}

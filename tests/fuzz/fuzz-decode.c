@@ -364,6 +364,12 @@ static void check_event(const struct xenpt_event *event, uint32_t vcpu,
 		must(event->reason && event->reason <= XENPT_TROUBLE_OTHER);
 		must(event->value <= size - event->offset);
 	}
+	if (event->type == XENPT_EVENT_DOUBT) {
+		must(!event->status && event->named != XENPT_CR3_ANY);
+		must(event->value < event->offset);
+		if (event->reason == XENPT_DOUBT_PSB)
+			must(event->named != event->cr3);
+	}
 }
 
 static uint64_t hash(uint64_t sum, const struct xenpt_event *event, uint32_t vcpu)

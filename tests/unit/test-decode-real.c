@@ -148,6 +148,7 @@ static void check_threads(const struct xenpt_file *file, const struct xenpt_imag
 	struct xenpt_batch batch;
 	uint64_t insns = 0, errors = 0;
 
+	/* Of what is traced like this, no PIP is missing: none shall be missed. */
 	check_error(xenpt_decoder_create(file, &options, &decoder));
 	for (;;) {
 		check_error(xenpt_decoder_next(decoder, &batch));
@@ -157,6 +158,7 @@ static void check_threads(const struct xenpt_file *file, const struct xenpt_imag
 			const struct xenpt_event *event = &batch.events[i];
 
 			errors += event->type == XENPT_EVENT_ERROR;
+			assert_int_not_equal(event->type, XENPT_EVENT_DOUBT);
 			if (event->type != XENPT_EVENT_BLOCK)
 				continue;
 			assert_true(insns + event->insns <= ref->count);
