@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
-#include "cmd/quote.h"
+#include "cmd/escaped.h"
+#include "cmd/info-guest.h"
 #include "libxenpt/cleanup.h"
 
 XENPT_DEFINE_CLEANUP(struct xenpt_file, file, xenpt_file_close)
@@ -70,8 +71,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "FILE",
-	.doc = "Show what a trace file holds: CPU, vCPUs, gaps, images, address "
-	       "spaces, damage. FILE - is standard input.",
+	.doc = "Show what a trace file holds: CPU, domain, vCPUs, gaps, images, "
+	       "address spaces, damage. FILE - is standard input.",
 };
 
 /* ---- Address spaces ---------------------------------------------------- */
@@ -159,11 +160,11 @@ static struct xenpt_error *find_spaces(struct xenpt_ui *ui, const struct xenpt_f
 static void text_file(FILE *out, const struct xenpt_file_info *info)
 {
 	fputs("file      ", out);
-	quote_text(out, info->path);
+	escaped_text(out, info->path);
 	fprintf(out, "\nformat    %u.%u", info->major, info->minor);
 	if (*info->creator) {
 		fputs(", by ", out);
-		quote_text(out, info->creator);
+		escaped_text(out, info->creator);
 	}
 	fprintf(out, "\nsize      %" PRIu64 " bytes, %" PRIu64 " chunks\n", info->size,
 		info->chunks);
@@ -207,7 +208,7 @@ static void text_vcpus(FILE *out, const struct xenpt_file_info *info)
 
 		fprintf(out, "%6u %15" PRIu64 " %8" PRIu64 " %15" PRIu64 "  ",
 			vcpu->vcpu.id, vcpu->size, vcpu->gaps, vcpu->lost);
-		quote_text(out, vcpu->vcpu.name);
+		escaped_text(out, vcpu->vcpu.name);
 		fputc('\n', out);
 	}
 }
@@ -229,10 +230,10 @@ static void text_images(FILE *out, const struct xenpt_file_info *info)
 			fprintf(out, " %18s  ", "any");
 		else
 			fprintf(out, " %#18" PRIx64 "  ", image->cr3);
-		quote_text(out, image->name);
+		escaped_text(out, image->name);
 		if (*image->build_id) {
 			fputs(", build id ", out);
-			quote_text(out, image->build_id);
+			escaped_text(out, image->build_id);
 		}
 		fputc('\n', out);
 	}
@@ -276,6 +277,7 @@ static void show_text(FILE *out, const struct xenpt_file_info *info,
 {
 	text_file(out, info);
 	text_cpu(out, &info->cpu);
+	info_guest_text(out, info);
 	text_vcpus(out, info);
 	text_images(out, info);
 	text_spaces(out, spaces);
@@ -283,12 +285,6 @@ static void show_text(FILE *out, const struct xenpt_file_info *info,
 }
 
 /* ---- JSON -------------------------------------------------------------- */
-
-static void json_member(FILE *out, const char *name, const char *value)
-{
-	fprintf(out, ",\"%s\":", name);
-	quote_json(out, value);
-}
 
 static void json_cpu(FILE *out, const struct xenpt_cpu *cpu)
 {
@@ -316,7 +312,7 @@ static void json_vcpus(FILE *out, const struct xenpt_file_info *info)
 		const struct xenpt_vcpu_info *vcpu = &info->vcpus[i];
 
 		fprintf(out, "%s{\"id\":%u", i ? "," : "", vcpu->vcpu.id);
-		json_member(out, "name", vcpu->vcpu.name);
+		escaped_member(out, "name", vcpu->vcpu.name);
 		fprintf(out,
 			",\"size\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"lost\":%" PRIu64
 			"}",
@@ -334,8 +330,8 @@ static void json_images(FILE *out, const struct xenpt_file_info *info)
 		const struct xenpt_image_info *image = &info->images[i];
 
 		fprintf(out, "%s{\"id\":%u", i ? "," : "", image->id);
-		json_member(out, "name", image->name);
-		json_member(out, "build_id", image->build_id);
+		escaped_member(out, "name", image->name);
+		escaped_member(out, "build_id", image->build_id);
 		if (image->cr3 == XENPT_CR3_ANY)
 			fputs(",\"cr3\":null", out);
 		else
@@ -372,7 +368,7 @@ static void json_damages(FILE *out, const struct xenpt_file_info *info)
 
 		fprintf(out, "%s{\"offset\":%" PRIu64 ",\"size\":%" PRIu64, i ? "," : "",
 			damage->offset, damage->size);
-		json_member(out, "why", damage->why);
+		escaped_member(out, "why", damage->why);
 		fputc('}', out);
 	}
 	fputc(']', out);
@@ -382,14 +378,15 @@ static void show_json(FILE *out, const struct xenpt_file_info *info,
 		      const struct spaces *spaces)
 {
 	fputs("{\"path\":", out);
-	quote_json(out, info->path);
+	escaped_json(out, info->path);
 	fprintf(out,
 		",\"size\":%" PRIu64 ",\"chunks\":%" PRIu64
 		",\"major\":%u,\"minor\":%u,\"complete\":%s",
 		info->size, info->chunks, info->major, info->minor,
 		info->complete ? "true" : "false");
-	json_member(out, "creator", info->creator);
+	escaped_member(out, "creator", info->creator);
 	json_cpu(out, &info->cpu);
+	info_guest_json(out, info);
 	fprintf(out, ",\"code_size\":%" PRIu64, info->code_size);
 	json_vcpus(out, info);
 	json_images(out, info);
