@@ -47,5 +47,6 @@ struct xenpt_cmd {
 extern const struct xenpt_cmd xenpt_cmd_import;
 extern const struct xenpt_cmd xenpt_cmd_decode;
 extern const struct xenpt_cmd xenpt_cmd_info;
+extern const struct xenpt_cmd xenpt_cmd_list;
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/quote.h"
 #include "libxenpt/cleanup.h"
 
 XENPT_DEFINE_CLEANUP(struct xenpt_file, file, xenpt_file_close)
@@ -155,27 +156,14 @@ static struct xenpt_error *find_spaces(struct xenpt_ui *ui, const struct xenpt_f
 
 /* ---- Text -------------------------------------------------------------- */
 
-static void put_escaped(FILE *out, const char *text)
-{
-	size_t size = strlen(text), room = 4 * size + 1;
-	_cleanup_free_ char *buf = malloc(room);
-
-	if (!buf) {
-		fputs("(out of memory)", out);
-		return;
-	}
-	xenpt_escape(text, size, buf, room);
-	fputs(buf, out);
-}
-
 static void text_file(FILE *out, const struct xenpt_file_info *info)
 {
 	fputs("file      ", out);
-	put_escaped(out, info->path);
+	quote_text(out, info->path);
 	fprintf(out, "\nformat    %u.%u", info->major, info->minor);
 	if (*info->creator) {
 		fputs(", by ", out);
-		put_escaped(out, info->creator);
+		quote_text(out, info->creator);
 	}
 	fprintf(out, "\nsize      %" PRIu64 " bytes, %" PRIu64 " chunks\n", info->size,
 		info->chunks);
@@ -219,7 +207,7 @@ static void text_vcpus(FILE *out, const struct xenpt_file_info *info)
 
 		fprintf(out, "%6u %15" PRIu64 " %8" PRIu64 " %15" PRIu64 "  ",
 			vcpu->vcpu.id, vcpu->size, vcpu->gaps, vcpu->lost);
-		put_escaped(out, vcpu->vcpu.name);
+		quote_text(out, vcpu->vcpu.name);
 		fputc('\n', out);
 	}
 }
@@ -241,10 +229,10 @@ static void text_images(FILE *out, const struct xenpt_file_info *info)
 			fprintf(out, " %18s  ", "any");
 		else
 			fprintf(out, " %#18" PRIx64 "  ", image->cr3);
-		put_escaped(out, image->name);
+		quote_text(out, image->name);
 		if (*image->build_id) {
 			fputs(", build id ", out);
-			put_escaped(out, image->build_id);
+			quote_text(out, image->build_id);
 		}
 		fputc('\n', out);
 	}
@@ -296,29 +284,10 @@ static void show_text(FILE *out, const struct xenpt_file_info *info,
 
 /* ---- JSON -------------------------------------------------------------- */
 
-/* As on a terminal, which leaves UTF-8; then what JSON is particular about. */
-static void json_string(FILE *out, const char *text)
-{
-	size_t size = strlen(text), room = 4 * size + 1;
-	_cleanup_free_ char *buf = malloc(room);
-	const char *p;
-
-	fputc('"', out);
-	if (buf) {
-		xenpt_escape(text, size, buf, room);
-		for (p = buf; *p; p++) {
-			if (*p == '"' || *p == '\\')
-				fputc('\\', out);
-			fputc(*p, out);
-		}
-	}
-	fputc('"', out);
-}
-
 static void json_member(FILE *out, const char *name, const char *value)
 {
 	fprintf(out, ",\"%s\":", name);
-	json_string(out, value);
+	quote_json(out, value);
 }
 
 static void json_cpu(FILE *out, const struct xenpt_cpu *cpu)
@@ -413,7 +382,7 @@ static void show_json(FILE *out, const struct xenpt_file_info *info,
 		      const struct spaces *spaces)
 {
 	fputs("{\"path\":", out);
-	json_string(out, info->path);
+	quote_json(out, info->path);
 	fprintf(out,
 		",\"size\":%" PRIu64 ",\"chunks\":%" PRIu64
 		",\"major\":%u,\"minor\":%u,\"complete\":%s",

@@ -29,16 +29,19 @@ enum hv_state {
 	HV_PAUSED,
 	HV_CRASHED, /* SHUTDOWN_crash: the domain is still there, to be looked at */
 	HV_ENDED,   /* powered off, rebooted, destroyed */
+	HV_OFFERED, /* of a listing: not there, open() starts it */
 };
 
 struct hv_info {
-	char *name, *uuid;
+	char *name; /* as the user names it: "guest", "sim:crash-4711" */
+	char *uuid;
 	const char *type; /* "sim", "HVM", "PVH", "PV"; static */
 	uint32_t vcpus;
 	uint64_t memory; /* bytes of RAM */
 	enum hv_state state;
 	const char *backend; /* that can trace it; NULL: none can */
 	char *why;           /* of it: or why none can, and what to change; may be NULL */
+	const char *about;   /* HV_OFFERED: what it is, a line; else NULL */
 	struct xenpt_cpu cpu;
 };
 

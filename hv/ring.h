@@ -47,7 +47,8 @@ void ring_init(struct ring *ring, const uint8_t *data, uint64_t size);
 
 /*
  * What is new at @position, at most @max bytes of it. After a lap only the newer half is
- * taken, so that the writer does not overtake at once.
+ * taken, so that the writer does not overtake at once; what is lost is told once. A
+ * position that went back is a lap too: nothing is taken then.
  */
 void ring_read(struct ring *ring, const struct hv_position *position, size_t max,
 	       struct ring_spans *ret);
@@ -59,7 +60,10 @@ void ring_read(struct ring *ring, const struct hv_position *position, size_t max
 uint64_t ring_check(struct ring *ring, const struct ring_spans *spans,
 		    const struct hv_position *position);
 
-/* All that is in a ring that nobody writes any more, the oldest byte first (--flight). */
+/*
+ * All that was not read of a ring that nobody writes any more, the oldest byte first
+ * (--flight). It counts as read; there is nothing to check.
+ */
 void ring_read_all(struct ring *ring, const struct hv_position *position,
 		   struct ring_spans *ret);
 

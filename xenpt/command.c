@@ -10,6 +10,7 @@ const struct xenpt_cmd *const commands[] = {
 	&xenpt_cmd_decode,
 	&xenpt_cmd_import,
 	&xenpt_cmd_info,
+	&xenpt_cmd_list,
 #ifdef HAVE_READLINE
 	&xenpt_cmd_shell,
 #endif

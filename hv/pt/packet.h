@@ -62,7 +62,7 @@ size_t xpt_packet_mode_tsx(bool in_tx, bool abort, uint8_t *ret);
 size_t xpt_packet_tsc(uint64_t tsc, uint8_t *ret);
 size_t xpt_packet_mtc(uint8_t ctc, uint8_t *ret);
 size_t xpt_packet_tma(uint16_t ctc, uint16_t fast_counter, uint8_t *ret);
-/* Cycles since the last CYC; up to 2^57 - 1 fit the room. */
+/* Cycles since the last CYC, 61 bits: libipt reads no more. */
 size_t xpt_packet_cyc(uint64_t cycles, uint8_t *ret);
 size_t xpt_packet_cbr(uint8_t ratio, uint8_t *ret);
 size_t xpt_packet_ovf(uint8_t *ret);

@@ -25,6 +25,8 @@
 #define XPT_TOPA_SIZE_SHIFT 6 /* 4 KiB << size */
 #define XPT_TOPA_SIZE_MASK 0xfull
 
+#define XPT_MASK_PTRS_LOW 0x7full /* IA32_RTIT_OUTPUT_MASK_PTRS 6:0: always 1 */
+
 /* IA32_RTIT_STATUS. */
 #define XPT_STATUS_FILTER_EN (1ull << 0)
 #define XPT_STATUS_CONTEXT_EN (1ull << 1)
@@ -55,13 +57,17 @@ struct xpt_topa {
 	bool single_entry_tables; /* CPUID.14H.0:ECX[1] clear */
 
 	uint64_t written; /* bytes put out since the engine was initialised */
-	uint64_t wraps;   /* times it came to the first table's first byte again */
-	bool interrupt;   /* an INT region has filled; who sees to it clears it */
-	uint64_t fault;   /* guest-physical address of the last XPT_TOPA_FAULT */
+	/*
+	 * Times the position came to the first byte of the first table's first
+	 * region again, however many tables are between: laps of a ring.
+	 */
+	uint64_t wraps;
+	bool interrupt; /* an INT region has filled; who sees to it clears it */
+	uint64_t fault; /* guest-physical address of the last XPT_TOPA_FAULT */
 
 	const struct xpt_mem_ops *ops;
 	void *arg;
-	uint64_t first_base; /* where wraps are counted */
+	uint64_t first_base; /* where wraps are counted: OUTPUT_BASE at the start */
 };
 
 enum xpt_topa_result {
@@ -83,13 +89,19 @@ void xpt_topa_init(struct xpt_topa *topa, const struct xpt_mem_ops *ops, void *a
 /*
  * Put out @size bytes; *@done_ret gets how many were. Bytes straddle regions and
  * tables as they must. With STATUS.Stopped or .Error set nothing is written.
+ * STOPPED with all of them done: they were the last that the region had room for.
+ * An END entry is followed as soon as the region before it is full; an error or a
+ * fault in what comes next is told when the next byte is put.
+ *
+ * Each byte counts in STATUS.PacketByteCnt, which saturates: 0 says only that a PSB+
+ * is due. Who puts a PSB clears the field just before it.
  */
 enum xpt_topa_result xpt_topa_write(struct xpt_topa *topa, const void *data, size_t size,
 				    size_t *done_ret);
 
 /*
- * Check what the CPU checks when TraceEn is set ("ToPA Errors"): OK, ERROR (and sets
- * STATUS.Error), or FAULT.
+ * Check what the CPU checks when TraceEn is set ("ToPA Errors"): the entry that the
+ * next byte needs, after an END if there is one. OK, STOPPED, ERROR, or FAULT.
  */
 enum xpt_topa_result xpt_topa_check(struct xpt_topa *topa);
 

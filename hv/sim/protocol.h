@@ -5,8 +5,12 @@
  * the host's.
  *
  * The socket is DIR/NAME.sock, with DIR $XDG_RUNTIME_DIR/xenpt-sim or
- * /tmp/xenpt-sim-UID, mode 0700. One client at a time: others are told SIM_BUSY. When
- * the client goes, all that it set up is undone, and the domain runs on.
+ * /tmp/xenpt-sim-UID, mode 0700. One client at a time: others are told EBUSY, and by
+ * whom. When the client goes, all that it set up is undone, and the domain runs on.
+ *
+ * xenpt-sim ends when its guest has ended and nobody is attached; when the client goes
+ * to whom the guest crashed; and when who started it goes, or never comes, before it
+ * was let run (SIM_RESUME).
  *
  *	client                          xenpt-sim
  *	SIM_HELLO ───────────────────▶
@@ -17,6 +21,9 @@
 #ifndef HV_SIM_PROTOCOL_H
 #define HV_SIM_PROTOCOL_H
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "libxenpt/xenpt.h"
 
 #define SIM_PROTOCOL_VERSION 1
@@ -24,7 +31,9 @@
 #define SIM_TEXT_MAX 4096
 
 enum sim_op {
-	SIM_HELLO = 1,  /* a: version. reply: struct sim_hello */
+	/* a: version; b: 1 to look only, not to attach. reply: struct sim_hello, which
+	 * also comes with EBUSY. */
+	SIM_HELLO = 1,
 	SIM_POPULATE,   /* a: first gfn, b: pages; of the window: they are the buffer's */
 	SIM_DEPOPULATE, /* the same */
 	/* vcpu; a: OUTPUT_BASE (a ToPA table), b: RTIT_CTL without TraceEn, c: CR3_MATCH,
@@ -41,7 +50,6 @@ enum sim_op {
 	SIM_RESUME,   /* after SIM_PAUSE or SIM_EVENT_CODE */
 	SIM_REGISTERS, /* vcpu, paused; reply: struct xenpt_registers */
 	SIM_CONSOLE,   /* reply: text */
-	SIM_DESTROY,   /* end the domain */
 	SIM_EVENT =
 		64, /* from xenpt-sim: a: enum hv_event_type, vcpu, b: enum hv_state */
 	SIM_REPLY,  /* from xenpt-sim; status 0, or an errno, and text says why */
@@ -58,6 +66,7 @@ struct sim_hello {
 	uint64_t window_base, window_size; /* where buffers may be populated */
 	struct xenpt_cpu cpu;
 	int64_t pid;
+	int64_t client; /* who is attached; 0: nobody */
 	uint32_t state; /* enum hv_state */
 	uint32_t held;  /* not started yet: SIM_RESUME starts it */
 	/* What the scenario asks of the buffer; 0: as the client likes. */
@@ -74,5 +83,27 @@ struct sim_message {
 	uint64_t a, b, c, d, e;
 	uint64_t ranges[8]; /* ADDRn_A, ADDRn_B */
 };
+
+/* A packet: the message, and what follows it. */
+struct sim_packet {
+	struct sim_message message;
+	union {
+		struct sim_hello hello;
+		struct xenpt_registers registers;
+		char text[SIM_TEXT_MAX]; /* NUL-terminated */
+	};
+};
+
+/* How long it waits, held, for who started it. */
+#define SIM_HELD_SECONDS 10
+
+/* The directory of the sockets, which is made if it is not there; the user's alone. */
+struct xenpt_error *sim_directory(char **ret);
+
+/* Whether a domain can be called so: letters, digits, '-', '_', '.', not first. */
+bool sim_name_is_valid(const char *name);
+
+/* Where a domain's socket is. The name must be valid. */
+struct xenpt_error *sim_address(const char *name, struct sockaddr_un *ret);
 
 #endif
