@@ -10,15 +10,28 @@
  *	  xpt_soft_retire()  … each instruction that retires
  *	  xpt_soft_event()   … each interrupt, exception or fault that is delivered
  *	xpt_soft_stop()      TraceEn is cleared, or VM exit
+ *
+ * As with a CPU, all that was generated is in memory after xpt_soft_stop() only: some
+ * is held back before. What finds a page of the output missing (XPT_TOPA_FAULT) is
+ * held as well, and then lost when there is too much of it: an OVF tells. If the
+ * output stops (STATUS.Stopped or .Error), the calls do nothing until the next
+ * xpt_soft_start().
+ *
+ * Software interrupts (INT n, INT3, INTO) may be given to either function: the CPU
+ * makes an event of them, at the instruction itself (a decoder does not see it
+ * retire). Filters see where taken branches and events land, so that code which is
+ * left or reached by going straight on is as the CPU has it.
  */
 #ifndef HV_PT_SOFT_H
 #define HV_PT_SOFT_H
 
 #include "msr.h"
+#include "packet.h"
 #include "topa.h"
 
 #define XPT_INSN_MAX 15
-#define XPT_RET_STACK 64 /* depth of the return stack of compressed returns */
+#define XPT_RET_STACK 64  /* depth of the return stack of compressed returns */
+#define XPT_SOFT_HELD 112 /* bytes that may wait for output, but for the last packet */
 
 /* What the vCPU is in before its next instruction. */
 struct xpt_cpu_state {
@@ -48,17 +61,24 @@ struct xpt_soft {
 	/* The rest is the generator's. Layout is private, size is not. */
 	struct xpt_soft_state {
 		struct xpt_cpu_state now;
+		bool trigger_en, context_en, filter_en, packet_en;
+
+		/* What the decoder was told. */
+		bool mode_known, csl, csd;
 		uint64_t last_ip;
-		uint64_t tnt;
-		uint8_t tnt_count;
-		bool started, packet_en, context_en, mode_known, csl, csd;
-		uint64_t stream_cr3;
-		uint64_t psb_at; /* topa->written when the last PSB went out */
-		uint64_t ret[XPT_RET_STACK];
+		uint8_t tnt, tnt_count; /* branches that no TNT has told yet */
 		uint8_t ret_top, ret_count;
-		uint64_t cyc_at; /* TSC of the last CYC */
-		uint64_t ctc;    /* of the last MTC */
-		bool overflow;   /* bytes were lost: OVF comes first */
+		uint64_t ret[XPT_RET_STACK];
+
+		uint64_t deadline; /* TSC of the next MTC, or something is to be done */
+		uint64_t cyc_at;   /* TSC of the last CYC */
+		uint64_t since_psb;
+
+		bool overflow; /* packets were lost: OVF comes first */
+		bool cut;      /* the trace ended within a packet: PSB comes first */
+		size_t used;   /* of out[]: the CPU's internal buffer */
+		uint8_t out[XPT_SOFT_HELD + XPT_PACKET_MAX];
+		uint8_t scratch[XPT_PACKET_MAX];
 	} s;
 };
 
@@ -84,7 +104,16 @@ void xpt_soft_retire(struct xpt_soft *soft, const struct xpt_insn *insn,
 void xpt_soft_event(struct xpt_soft *soft, uint64_t from,
 		    const struct xpt_cpu_state *after);
 
-/* The trace stops before the instruction at @ip: FUP and TIP.PGD if it was on. */
+/*
+ * The trace stops before the instruction at @ip: FUP and TIP.PGD if it was on. Then all
+ * is put out, unless a page is missing: see xpt_soft_flush().
+ */
 void xpt_soft_stop(struct xpt_soft *soft, uint64_t ip);
+
+/*
+ * Put out what is held. FAULT: some still is, and nothing else may be written with the
+ * same struct xpt_topa until the page is there and this has returned OK.
+ */
+enum xpt_topa_result xpt_soft_flush(struct xpt_soft *soft);
 
 #endif
