@@ -15,44 +15,59 @@ static bool in_context(const struct xpt_soft *soft, const struct xpt_cpu_state *
 }
 
 /* Is @ip in a range of that kind? Both ends of a range belong to it. */
-static bool in_range(const struct xpt_soft *soft, enum xpt_addr_cfg kind, uint64_t ip,
-		     bool *any_ret)
+static bool in_range(const struct xpt_soft *soft, enum xpt_addr_cfg kind, uint64_t ip)
 {
 	const struct xpt_msrs *msrs = soft->msrs;
-	bool ret = false;
+	bool any = false;
 
-	*any_ret = false;
 	for (unsigned int i = 0; i < XPT_ADDR_RANGES_MAX; i++) {
 		if (xpt_ctl_field(soft, XPT_CTL_ADDR_CFG_SHIFT(i)) != kind)
 			continue;
-		*any_ret = true;
-		ret |= ip >= msrs->addr[2 * i] && ip <= msrs->addr[2 * i + 1];
+		any = true;
+		if (ip >= msrs->addr[2 * i] && ip <= msrs->addr[2 * i + 1])
+			return true;
 	}
-	return ret;
+	return !any && kind == XPT_ADDR_FILTER;
+}
+
+static bool has_ranges(const struct xpt_soft *soft)
+{
+	return soft->msrs->ctl >> XPT_CTL_ADDR_CFG_SHIFT(0);
+}
+
+static void set_enables(struct xpt_soft *soft, bool context, bool filter, bool stop)
+{
+	struct xpt_soft_state *s = &soft->s;
+
+	s->context_en = context;
+	s->filter_en = filter;
+	s->packet_en = context && filter && !stop && xpt_ctl(soft, XPT_CTL_BRANCH_EN);
+	xpt_emit_status(soft);
+}
+
+/* TraceEn is set and the vCPU is at @at. TraceStop is for who comes by a branch. */
+static void enable(struct xpt_soft *soft, const struct xpt_cpu_state *at)
+{
+	bool context = soft->s.trigger_en && in_context(soft, at);
+
+	set_enables(soft, context, in_range(soft, XPT_ADDR_FILTER, at->ip), false);
 }
 
 /*
- * ContextEn, FilterEn and PacketEn as the vCPU comes to @to; whether it came to a
- * TraceStop region. The filters see only where a taken branch or an event lands, or
- * where the context begins: "Filtering by IP".
+ * The vCPU comes to @to; whether that is a TraceStop region. The filters see only where
+ * a taken branch or an event lands, or where the context begins: "Filtering by IP".
  */
-static bool set_enables(struct xpt_soft *soft, const struct xpt_cpu_state *to,
-			bool landed)
+static bool move(struct xpt_soft *soft, const struct xpt_cpu_state *to, bool landed)
 {
-	struct xpt_soft_state *s = &soft->s;
+	const struct xpt_soft_state *s = &soft->s;
 	bool context = s->trigger_en && in_context(soft, to);
-	bool stop = false, any;
+	bool filter = s->filter_en, stop = false;
 
-	if (!(soft->msrs->ctl >> XPT_CTL_ADDR_CFG_SHIFT(0))) {
-		s->filter_en = true;
-	} else if (context && (landed || !s->context_en)) {
-		s->filter_en = in_range(soft, XPT_ADDR_FILTER, to->ip, &any) || !any;
-		stop = in_range(soft, XPT_ADDR_STOP, to->ip, &any);
+	if (has_ranges(soft) && context && (landed || !s->context_en)) {
+		filter = in_range(soft, XPT_ADDR_FILTER, to->ip);
+		stop = in_range(soft, XPT_ADDR_STOP, to->ip);
 	}
-	s->context_en = context;
-	s->packet_en =
-		context && s->filter_en && !stop && xpt_ctl(soft, XPT_CTL_BRANCH_EN);
-	xpt_emit_status(soft);
+	set_enables(soft, context, filter, stop);
 	return stop;
 }
 
@@ -107,7 +122,7 @@ static void transfer(struct xpt_soft *soft, bool fup, uint64_t from,
 
 	if (fup && was_on)
 		xpt_emit_ip(soft, XPT_FUP, from);
-	stop = set_enables(soft, to, true);
+	stop = move(soft, to, true);
 	if (new_cr3) /* a task switch */
 		xpt_emit_pip(soft, to);
 	arrive(soft, to, was_on, stop, true);
@@ -153,7 +168,7 @@ static void branch(struct xpt_soft *soft, enum xpt_insn_class class, uint64_t ne
 	bool was_on = soft->s.packet_en, tip = false, stop;
 	bool taken = class != XPT_INSN_COND || to->ip != next;
 
-	stop = set_enables(soft, to, taken);
+	stop = move(soft, to, taken);
 	if (was_on && soft->s.packet_en) {
 		switch (class) {
 		case XPT_INSN_COND:
@@ -185,7 +200,7 @@ static void mov_cr3(struct xpt_soft *soft, const struct xpt_cpu_state *after)
 {
 	bool was_on = soft->s.packet_en, stop;
 
-	stop = set_enables(soft, after, false);
+	stop = move(soft, after, false);
 	xpt_emit_pip(soft, after);
 	arrive(soft, after, was_on, stop, false);
 }
@@ -208,7 +223,7 @@ static void changed(struct xpt_soft *soft, const struct xpt_cpu_state *to)
 		xpt_emit_ip(soft, XPT_FUP, to->ip);
 		xpt_emit_pgd(soft);
 	}
-	set_enables(soft, to, false);
+	enable(soft, to);
 	if (new_cr3)
 		xpt_emit_pip(soft, to);
 	if (soft->s.packet_en)
@@ -281,8 +296,7 @@ void xpt_soft_start(struct xpt_soft *soft, const struct xpt_cpu_state *state)
 		s->overflow = false;
 	}
 	s->trigger_en = true;
-	s->context_en = false;
-	set_enables(soft, state, true);
+	enable(soft, state);
 	xpt_emit_deadline(soft);
 	if (s->overflow) {
 		s->deadline = 0;
