@@ -42,6 +42,7 @@ enum xpt_topa_result xpt_emit_drain(struct xpt_soft *soft)
 	if (result == XPT_TOPA_STOPPED || result == XPT_TOPA_ERROR) {
 		/* What was still on its way is gone: "Stopped", "Error". */
 		s->used = 0;
+		s->overflow = false; /* OVF would be read as part of a cut packet */
 		s->cut = true;
 		xpt_emit_off(soft);
 		return result;
@@ -69,7 +70,7 @@ static void put(struct xpt_soft *soft, size_t size)
 {
 	struct xpt_soft_state *s = &soft->s;
 
-	if (!s->trigger_en || s->overflow)
+	if (s->overflow || soft->topa->status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR))
 		return;
 	s->used += size;
 	s->since_psb += size;
@@ -228,6 +229,10 @@ void xpt_emit_stop(struct xpt_soft *soft)
 
 void xpt_emit_ovf(struct xpt_soft *soft)
 {
+	struct xpt_soft_state *s = &soft->s;
+
+	s->overflow = false;
+	s->tnt_count = 0;
 	put(soft, xpt_packet_ovf(timed_room(soft)));
 }
 
@@ -240,6 +245,7 @@ void xpt_emit_psb(struct xpt_soft *soft)
 		soft->topa->status &= ~(XPT_STATUS_BYTES_MASK << XPT_STATUS_BYTES_SHIFT);
 	put(soft, xpt_packet_psb(room(soft)));
 	s->since_psb = 0;
+	s->cut = false;
 	s->last_ip = 0;
 	s->ret_count = 0;
 	s->mode_known = false;

@@ -42,6 +42,7 @@ void xpt_emit_pip(struct xpt_soft *soft, const struct xpt_cpu_state *state);
 void xpt_emit_mode(struct xpt_soft *soft, const struct xpt_cpu_state *state);
 void xpt_emit_ptwrite(struct xpt_soft *soft, const struct xpt_insn *insn);
 void xpt_emit_stop(struct xpt_soft *soft); /* TraceStop */
+/* Packets were lost, but what is put now is not. */
 void xpt_emit_ovf(struct xpt_soft *soft);
 /* PSB+: all that a decoder must know to begin here. */
 void xpt_emit_psb(struct xpt_soft *soft);

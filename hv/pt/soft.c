@@ -71,12 +71,13 @@ static bool move(struct xpt_soft *soft, const struct xpt_cpu_state *to, bool lan
 	return stop;
 }
 
+/* Where output waits for a page, or was lost, Stopped is set after that is told. */
 static void trace_stop(struct xpt_soft *soft)
 {
 	xpt_emit_stop(soft);
-	xpt_emit_drain(soft);
-	soft->topa->status |= XPT_STATUS_STOPPED;
 	xpt_emit_off(soft);
+	soft->s.stopping = true;
+	xpt_soft_flush(soft);
 }
 
 /* MODE.Exec if there is news, and TIP.PGE. No return is compressed across it. */
@@ -258,10 +259,8 @@ static void recover(struct xpt_soft *soft)
 	xpt_emit_drain(soft);
 	if (!s->trigger_en || s->used)
 		return;
-	s->overflow = false;
-	s->tnt_count = 0;
-	xpt_emit_deadline(soft);
 	xpt_emit_ovf(soft);
+	xpt_emit_deadline(soft);
 	begin(soft, true);
 }
 
@@ -286,14 +285,11 @@ void xpt_soft_start(struct xpt_soft *soft, const struct xpt_cpu_state *state)
 
 	s->now = *state;
 	s->tnt_count = 0;
+	s->stopping = false;
 	s->cyc_at = state->tsc;
 	if (soft->topa->status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR)) {
 		xpt_emit_off(soft);
 		return;
-	}
-	if (fresh) { /* a new trace: nothing is owed to the old one */
-		s->used = 0;
-		s->overflow = false;
 	}
 	s->trigger_en = true;
 	enable(soft, state);
@@ -304,7 +300,6 @@ void xpt_soft_start(struct xpt_soft *soft, const struct xpt_cpu_state *state)
 	} else {
 		begin(soft, fresh || s->cut);
 	}
-	s->cut = false;
 }
 
 void xpt_soft_retire(struct xpt_soft *soft, const struct xpt_insn *insn,
@@ -320,6 +315,10 @@ void xpt_soft_retire(struct xpt_soft *soft, const struct xpt_insn *insn,
 	class = xpt_insn_class(insn->bytes, insn->size, s->now.csl);
 	same = same_state(&s->now, after);
 	s->now.tsc = after->tsc;
+	if (class == XPT_INSN_OTHER && same && after->tsc < s->deadline) {
+		s->now.ip = after->ip;
+		return; /* most instructions */
+	}
 	if (after->tsc >= s->deadline && !s->overflow)
 		xpt_emit_mtc(soft);
 	switch (class) {
@@ -374,17 +373,30 @@ void xpt_soft_event(struct xpt_soft *soft, uint64_t from,
 
 void xpt_soft_stop(struct xpt_soft *soft, uint64_t ip)
 {
-	if (!soft->s.trigger_en)
-		return;
 	if (soft->s.packet_en) {
 		xpt_emit_ip(soft, XPT_FUP, ip);
 		xpt_emit_pgd(soft);
 	}
-	xpt_emit_drain(soft);
 	xpt_emit_off(soft);
+	xpt_soft_flush(soft);
 }
 
 enum xpt_topa_result xpt_soft_flush(struct xpt_soft *soft)
 {
-	return xpt_emit_drain(soft);
+	enum xpt_topa_result result = xpt_emit_drain(soft);
+	struct xpt_soft_state *s = &soft->s;
+
+	if (result == XPT_TOPA_OK && s->overflow && !s->trigger_en) {
+		/* At once: a PIP that is injected now is not of what was lost. */
+		xpt_emit_ovf(soft);
+		if (s->stopping)
+			xpt_emit_stop(soft);
+		s->cut = true;
+		result = xpt_emit_drain(soft);
+	}
+	if (result == XPT_TOPA_OK && s->stopping) {
+		soft->topa->status |= XPT_STATUS_STOPPED;
+		s->stopping = false;
+	}
+	return result;
 }

@@ -74,15 +74,16 @@ struct xpt_soft {
 		uint64_t cyc_at;   /* TSC of the last CYC */
 		uint64_t since_psb;
 
+		bool stopping; /* TraceStop was met, and waits for output */
 		bool overflow; /* packets were lost: OVF comes first */
-		bool cut;      /* the trace ended within a packet: PSB comes first */
+		bool cut;      /* the trace broke off: PSB+ comes first when it goes on */
 		size_t used;   /* of out[]: the CPU's internal buffer */
 		uint8_t out[XPT_SOFT_HELD + XPT_PACKET_MAX];
 		uint8_t scratch[XPT_PACKET_MAX];
 	} s;
 };
 
-/* @topa and @msrs must outlive it. */
+/* For a new trace. @topa and @msrs must outlive it. */
 void xpt_soft_init(struct xpt_soft *soft, struct xpt_topa *topa,
 		   const struct xpt_msrs *msrs, uint8_t nominal_ratio, uint8_t mtc_shift,
 		   bool non_root);
@@ -93,7 +94,11 @@ void xpt_soft_init(struct xpt_soft *soft, struct xpt_topa *topa,
  */
 void xpt_soft_start(struct xpt_soft *soft, const struct xpt_cpu_state *state);
 
-/* @insn has retired, and the vCPU is in @after, at its next instruction. */
+/*
+ * @insn has retired, and the vCPU is in @after, at its next instruction. A REP that is
+ * not done may be told or not. What no instruction explains (CR3, CPL or the mode is
+ * another after one that does not change it) is taken for a VM exit and entry.
+ */
 void xpt_soft_retire(struct xpt_soft *soft, const struct xpt_insn *insn,
 		     const struct xpt_cpu_state *after);
 
