@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory that a PT engine writes its trace to: a single range. */
+/* Memory that a PT engine writes its trace to: a single range, or tables in it. */
 #ifndef TEST_PT_TRACE_H
 #define TEST_PT_TRACE_H
 
@@ -20,7 +20,10 @@ struct pt_trace {
 
 static bool pt_trace_read(void *arg, uint64_t gpa, void *buf, size_t size)
 {
-	return false; /* no table */
+	const struct pt_trace *trace = arg;
+
+	memcpy(buf, trace->data + (gpa - TRACE_BASE), size);
+	return true;
 }
 
 static bool pt_trace_write(void *arg, uint64_t gpa, const void *buf, size_t size)
