@@ -249,7 +249,7 @@ static int read_memory(uint8_t *buf, size_t size, const struct pt_asid *asid, ui
 {
 	const struct flow_code *code = arg;
 	uint64_t cr3 = asid->cr3 == pt_asid_no_cr3 ? XENPT_CR3_ANY : asid->cr3;
-	size_t read = xenpt_image_read(code->image, cr3, ip, buf, size);
+	size_t read = xenpt_image_read(code->image, 0, cr3, ip, buf, size);
 
 	return read ? (int)read : -pte_nomap;
 }

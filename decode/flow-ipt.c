@@ -195,7 +195,7 @@ static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
-	size = xenpt_image_read(code_image(flow->code), flow->now.cr3, block->end_ip,
+	size = xenpt_image_read(code_image(flow->code), 0, flow->now.cr3, block->end_ip,
 				insn, sizeof(insn));
 	return insn_branch(insn, size, flow->now.mode);
 }

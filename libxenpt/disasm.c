@@ -87,7 +87,7 @@ static void decode(struct xenpt_disasm *disasm, struct xenpt_insn *insn)
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	size_t size;
 
-	size = xenpt_image_read(disasm->image, insn->cr3, insn->ip, insn->bytes,
+	size = xenpt_image_read(disasm->image, 0, insn->cr3, insn->ip, insn->bytes,
 				sizeof(insn->bytes));
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, insn->bytes, size, &decoded,
 						 operands)))

@@ -13,6 +13,8 @@
 #define CODE_SIZE_MAX (UINT64_C(4) << 30)
 
 struct xenpt_image {
+	xenpt_image_read_fn *live; /* NULL: of a file */
+	void *live_arg;
 	int fd;
 	uint8_t *code; /* the memfd, mapped; NULL: there is none */
 	uint64_t size;
@@ -185,6 +187,20 @@ struct xenpt_error *xenpt_image_create(const struct xenpt_file *file,
 	return NULL;
 }
 
+struct xenpt_error *xenpt_image_create_live(xenpt_image_read_fn *read, void *arg,
+					    struct xenpt_image **ret)
+{
+	struct xenpt_image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return xenpt_error_no_memory();
+	image->fd = -1;
+	image->live = read;
+	image->live_arg = arg;
+	*ret = image;
+	return NULL;
+}
+
 void xenpt_image_destroy(struct xenpt_image *image)
 {
 	if (!image)
@@ -228,11 +244,13 @@ static const uint8_t *find_code(const struct xenpt_image *image, uint64_t cr3,
 	return image->code + section->offset + (address - section->address);
 }
 
-size_t xenpt_image_read(const struct xenpt_image *image, uint64_t cr3, uint64_t address,
-			void *buf, size_t size)
+size_t xenpt_image_read(const struct xenpt_image *image, uint32_t epoch, uint64_t cr3,
+			uint64_t address, void *buf, size_t size)
 {
 	size_t done = 0;
 
+	if (image->live)
+		return image->live(image->live_arg, cr3, address, buf, size);
 	while (done < size) {
 		const uint8_t *code;
 		uint64_t here;

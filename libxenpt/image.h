@@ -19,7 +19,17 @@ struct image_section {
 const struct image_section *xenpt_image_sections(const struct xenpt_image *image,
 						 size_t *count_ret);
 
-/* A memfd with the code, as large as it will ever be; the image's. */
+/*
+ * An image without sections, which asks @read for each byte: as many as there are, up to
+ * @size, at @address of @cr3. For one thread at a time. Epochs are not looked at: what
+ * is there is what there is now.
+ */
+typedef size_t xenpt_image_read_fn(void *arg, uint64_t cr3, uint64_t address, void *buf,
+				   size_t size);
+struct xenpt_error *xenpt_image_create_live(xenpt_image_read_fn *read, void *arg,
+					    struct xenpt_image **ret);
+
+/* A memfd with the code, as large as it will ever be; the image's. -1: no sections. */
 int xenpt_image_fd(const struct xenpt_image *image);
 
 #endif

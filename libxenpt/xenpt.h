@@ -428,11 +428,12 @@ XENPT_API struct xenpt_error *xenpt_image_create(const struct xenpt_file *file,
 XENPT_API void xenpt_image_destroy(struct xenpt_image *image);
 
 /**
- * Copy up to @size bytes of code at @address of @cr3; the address space's own
+ * Copy up to @size bytes of code at @address of @cr3, as it was in @epoch (see
+ * XENPT_EVENT_CODE; before the first such event it is 0); the address space's own
  * code goes before that of XENPT_CR3_ANY. Returns how many bytes there were.
  */
-XENPT_API size_t xenpt_image_read(const struct xenpt_image *image, uint64_t cr3,
-				  uint64_t address, void *buf, size_t size);
+XENPT_API size_t xenpt_image_read(const struct xenpt_image *image, uint32_t epoch,
+				  uint64_t cr3, uint64_t address, void *buf, size_t size);
 
 /* ---- Symbols ----------------------------------------------------------- */
 

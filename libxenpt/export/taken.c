@@ -42,7 +42,8 @@ static size_t branch_size(const struct xenpt_image *image,
 	bool prefix_66 = false;
 
 	if (image)
-		size = xenpt_image_read(image, event->cr3, event->last, code, CODE_MAX);
+		size = xenpt_image_read(image, 0, event->cr3, event->last, code,
+					CODE_MAX);
 	for (; used < size && is_prefix(code[used], mode); used++)
 		prefix_66 |= code[used] == 0x66;
 	rest = jump_size(code + used, size - used, mode, prefix_66);

@@ -338,7 +338,7 @@ static void check_block(const struct xenpt_event *event, const struct xenpt_imag
 	must(event->insns && event->has_ip);
 	must(event->branch <= XENPT_BRANCH_FAR_JUMP);
 	must(event->branch != XENPT_BRANCH_NONE || !event->has_to);
-	size = xenpt_image_read(image, event->cr3, event->last, insn, sizeof(insn));
+	size = xenpt_image_read(image, 0, event->cr3, event->last, insn, sizeof(insn));
 	must(size);
 	/* libipt knows these two in 64-bit mode, too, where they are invalid. */
 	if (event->mode == 64 && (memchr(insn, 0x9a, size) || memchr(insn, 0xea, size)))

@@ -79,7 +79,7 @@ static void check_image(const struct xenpt_file *file)
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		size_t size = xenpt_image_read(image, chunks[i].cr3, chunks[i].offset,
+		size_t size = xenpt_image_read(image, 0, chunks[i].cr3, chunks[i].offset,
 					       buf, sizeof(buf));
 
 		must(size >= (chunks[i].size < sizeof(buf) ? chunks[i].size - 1

@@ -58,7 +58,7 @@ static void check(struct fixture *f, uint64_t cr3, uint64_t address, const char 
 	size_t size;
 
 	memset(buf, '#', sizeof(buf));
-	size = xenpt_image_read(f->image, cr3, address, buf, sizeof(buf) - 1);
+	size = xenpt_image_read(f->image, 0, cr3, address, buf, sizeof(buf) - 1);
 	assert_int_equal(size, strlen(text));
 	assert_int_equal(buf[size], '#');
 	assert_memory_equal(buf, text, size);
@@ -135,7 +135,7 @@ static void test_pages(void **state)
 				 1);
 		assert_int_equal(buf[0], i % 251);
 		assert_int_equal(
-			xenpt_image_read(f.image, 0x9000, i * PAGE, buf, sizeof(buf)),
+			xenpt_image_read(f.image, 0, 0x9000, i * PAGE, buf, sizeof(buf)),
 			i < 1023 ? PAGE + 1 : PAGE);
 		assert_int_equal(buf[PAGE - 1], i % 251);
 	}
@@ -189,6 +189,29 @@ static void test_damaged(void **state)
 	end(&f);
 }
 
+static size_t read_live(void *arg, uint64_t cr3, uint64_t address, void *buf, size_t size)
+{
+	assert_string_equal(arg, "arg");
+	memset(buf, cr3 == 0x5000 ? 'x' : 'y', size);
+	return address < 0x1000 ? 0 : size / 2;
+}
+
+/* No sections; what is read is what is there. */
+static void test_live(void **state)
+{
+	struct xenpt_image *image;
+	uint8_t buf[4];
+	size_t count;
+
+	assert_success(xenpt_image_create_live(read_live, "arg", &image));
+	xenpt_image_sections(image, &count);
+	assert_int_equal(count, 0);
+	assert_int_equal(xenpt_image_read(image, 7, 0x5000, 0x1000, buf, 4), 2);
+	assert_memory_equal(buf, "xx", 2);
+	assert_int_equal(xenpt_image_read(image, 0, 1, 0, buf, 4), 0);
+	xenpt_image_destroy(image);
+}
+
 /* A small file cannot ask for all memory. */
 static void test_too_large(void **state)
 {
@@ -219,7 +242,7 @@ int main(void)
 		cmocka_unit_test(test_spaces),    cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_pages),     cmocka_unit_test(test_last_address),
 		cmocka_unit_test(test_none),      cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_too_large), cmocka_unit_test(test_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
