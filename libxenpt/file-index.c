@@ -12,13 +12,6 @@
 #define DAMAGES_MAX 1024
 #define BAD_PAYLOAD "bad checksum of a chunk's data"
 
-/* The chunk that is being indexed. */
-struct source {
-	struct xenpt_file *file;
-	uint64_t position;
-	const struct section_header *header;
-};
-
 struct xenpt_error *xenpt_index_damage(void *arg, const struct xenpt_damage *damage)
 {
 	struct xenpt_file *file = arg;
@@ -49,8 +42,7 @@ struct xenpt_error *xenpt_index_payload(const struct xenpt_file *file, uint64_t 
 	return NULL;
 }
 
-/* All of the chunk is of no use. */
-static struct xenpt_error *reject(const struct source *source, const char *why)
+struct xenpt_error *xenpt_index_reject(const struct source *source, const char *why)
 {
 	struct xenpt_damage damage = {
 		source->position,
@@ -71,11 +63,7 @@ static struct xenpt_error *too_many(const struct source *source, const char *wha
 				  limit);
 }
 
-/*
- * The payload of a chunk that describes, and a zero byte. NULL: it has less
- * than @min bytes or is damaged, which has been noted.
- */
-static struct xenpt_error *read_text(const struct source *source, size_t min, char **ret)
+struct xenpt_error *xenpt_index_text(const struct source *source, size_t min, char **ret)
 {
 	const struct section_header *header = source->header;
 	_cleanup_free_ char *buf = NULL;
@@ -83,13 +71,13 @@ static struct xenpt_error *read_text(const struct source *source, size_t min, ch
 
 	*ret = NULL;
 	if (header->flags || header->size > SECTION_TEXT_MAX || header->size < min)
-		return reject(source, "chunk of an impossible size");
+		return xenpt_index_reject(source, "chunk of an impossible size");
 	buf = calloc(1, header->size + 1);
 	if (!buf)
 		return xenpt_error_no_memory();
 	XENPT_TRY(xenpt_index_payload(source->file, source->position, header, buf, &why));
 	if (why)
-		return reject(source, why);
+		return xenpt_index_reject(source, why);
 	*ret = no_cleanup_ptr(buf);
 	return NULL;
 }
@@ -100,7 +88,7 @@ static struct xenpt_error *index_file(const struct source *source)
 	_cleanup_free_ char *text = NULL;
 	struct section_file fixed;
 
-	XENPT_TRY(read_text(source, sizeof(fixed), &text));
+	XENPT_TRY(xenpt_index_text(source, sizeof(fixed), &text));
 	if (!text)
 		return NULL;
 	memcpy(&fixed, text, sizeof(fixed));
@@ -121,7 +109,7 @@ static struct xenpt_error *index_cpu(const struct source *source)
 	_cleanup_free_ char *text = NULL;
 	struct section_cpu cpu;
 
-	XENPT_TRY(read_text(source, sizeof(cpu), &text));
+	XENPT_TRY(xenpt_index_text(source, sizeof(cpu), &text));
 	if (!text)
 		return NULL;
 	memcpy(&cpu, text, sizeof(cpu));
@@ -141,8 +129,7 @@ static struct xenpt_error *index_cpu(const struct source *source)
 	return NULL;
 }
 
-/* The vCPU of a chunk; its announcement may have been lost. */
-static struct xenpt_error *get_vcpu(const struct source *source, struct vcpu **ret)
+struct xenpt_error *xenpt_index_vcpu(const struct source *source, struct vcpu **ret)
 {
 	uint32_t id = source->header->owner;
 	struct vcpu *vcpu;
@@ -166,8 +153,8 @@ static struct xenpt_error *index_vcpu(const struct source *source)
 	_cleanup_free_ char *text = NULL;
 	struct vcpu *vcpu;
 
-	XENPT_TRY(get_vcpu(source, &vcpu));
-	XENPT_TRY(read_text(source, 0, &text));
+	XENPT_TRY(xenpt_index_vcpu(source, &vcpu));
+	XENPT_TRY(xenpt_index_text(source, 0, &text));
 	if (text && !vcpu->name)
 		vcpu->name = no_cleanup_ptr(text);
 	return NULL;
@@ -201,11 +188,14 @@ static struct xenpt_error *index_trace(const struct source *source)
 	struct vcpu *vcpu;
 	uint64_t next;
 
-	XENPT_TRY(get_vcpu(source, &vcpu));
+	XENPT_TRY(xenpt_index_vcpu(source, &vcpu));
 	if (header->place < vcpu->next)
-		return reject(source, "trace goes back");
+		return xenpt_index_reject(source, "trace goes back");
 	if (__builtin_add_overflow(header->place, header->data_size, &next))
-		return reject(source, "trace of an impossible size");
+		return xenpt_index_reject(source, "trace of an impossible size");
+	if (header->type == XENPT_SECTION_TRACE &&
+	    (header->value < vcpu->epoch || header->value >= SECTION_EPOCHS_MAX))
+		return xenpt_index_reject(source, XENPT_INDEX_EPOCH);
 	/* What was between is lost, a gap without bytes perhaps. */
 	if (header->place > vcpu->next ||
 	    (header->type == XENPT_SECTION_TRACE && header->detail != vcpu->gaps)) {
@@ -229,8 +219,11 @@ static struct xenpt_error *index_trace(const struct source *source)
 		.position = source->position,
 		.offset = header->place,
 		.size = header->data_size,
+		.epoch = header->value,
 		.type = XENPT_SECTION_TRACE,
 	};
+	vcpu->epoch = header->value;
+	xenpt_index_epoch(source->file, vcpu->epoch);
 	vcpu->info.size += header->data_size;
 	vcpu->next = next;
 	return NULL;
@@ -248,16 +241,16 @@ static struct xenpt_error *index_image(const struct source *source)
 
 	if (id >= XENPT_IMAGES_MAX)
 		return too_many(source, "image", id, XENPT_IMAGES_MAX);
-	XENPT_TRY(read_text(source, sizeof(fixed), &text));
+	XENPT_TRY(xenpt_index_text(source, sizeof(fixed), &text));
 	if (!text)
 		return NULL;
 	memcpy(&fixed, text, sizeof(fixed));
 	name_size = le32toh(fixed.name_size);
 	id_size = le32toh(fixed.build_id_size);
 	if ((uint64_t)name_size + id_size > source->header->size - sizeof(fixed))
-		return reject(source, "names past the end of a chunk");
+		return xenpt_index_reject(source, XENPT_INDEX_NAMES);
 	if (file->image_slots[id])
-		return reject(source, "image described twice");
+		return xenpt_index_reject(source, "image described twice");
 	name = strndup(text + sizeof(fixed), name_size);
 	build_id = strndup(text + sizeof(fixed) + name_size, id_size);
 	if (!name || !build_id)
@@ -275,8 +268,7 @@ static struct xenpt_error *index_image(const struct source *source)
 	return NULL;
 }
 
-/* Code and symbols are checked now, so that the list of damage is whole. */
-static struct xenpt_error *check_payload(const struct source *source, bool *good_ret)
+struct xenpt_error *xenpt_index_check(const struct source *source, bool *good_ret)
 {
 	const struct section_header *header = source->header;
 	uint64_t position = source->position + sizeof(*header), left = header->size;
@@ -293,7 +285,7 @@ static struct xenpt_error *check_payload(const struct source *source, bool *good
 		left -= size;
 	}
 	*good_ret = crc == header->payload_crc;
-	return *good_ret ? NULL : reject(source, BAD_PAYLOAD);
+	return *good_ret ? NULL : xenpt_index_reject(source, BAD_PAYLOAD);
 }
 
 static struct xenpt_error *index_code(const struct source *source)
@@ -304,11 +296,11 @@ static struct xenpt_error *index_code(const struct source *source)
 	uint32_t slot;
 	bool good;
 
-	XENPT_TRY(check_payload(source, &good));
+	XENPT_TRY(xenpt_index_check(source, &good));
 	if (!good || !header->data_size)
 		return NULL;
 	if (header->place > UINT64_MAX - (header->data_size - 1))
-		return reject(source, "code past the last address");
+		return xenpt_index_reject(source, "code past the last address");
 	chunk = array_add(&file->code);
 	if (!chunk)
 		return xenpt_error_no_memory();
@@ -332,7 +324,7 @@ static struct xenpt_error *index_symbols(const struct source *source)
 	struct xenpt_chunk *chunk;
 	bool good;
 
-	XENPT_TRY(check_payload(source, &good));
+	XENPT_TRY(xenpt_index_check(source, &good));
 	if (!good)
 		return NULL;
 	chunk = array_add(&source->file->symbols);
@@ -366,15 +358,25 @@ struct xenpt_error *xenpt_index_chunk(void *arg, uint64_t position,
 		return index_cpu(&source);
 	case XENPT_SECTION_VCPU:
 		return index_vcpu(&source);
+	case XENPT_SECTION_DOMAIN:
+		return xenpt_index_domain(&source);
+	case XENPT_SECTION_OUTCOME:
+		return xenpt_index_outcome(&source);
 	case XENPT_SECTION_TRACE:
 	case XENPT_SECTION_GAP:
 		return index_trace(&source);
+	case XENPT_SECTION_REGISTERS:
+		return xenpt_index_registers(&source);
 	case XENPT_SECTION_IMAGE:
 		return index_image(&source);
 	case XENPT_SECTION_CODE:
 		return index_code(&source);
 	case XENPT_SECTION_SYMBOLS:
 		return index_symbols(&source);
+	case XENPT_SECTION_PAGES:
+		return xenpt_index_pages(&source);
+	case XENPT_SECTION_MAP:
+		return xenpt_index_map(&source);
 	default:
 		return NULL; /* of a later minor version */
 	}

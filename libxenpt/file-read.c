@@ -15,6 +15,43 @@
 #include "scan.h"
 #include "spool.h"
 
+/* By vCPU, by offset; those of one place in file order, which is that of addresses. */
+static int compare_samples(const void *a, const void *b)
+{
+	const struct xenpt_sample *const *x = a, *const *y = b;
+
+	if ((*x)->vcpu != (*y)->vcpu)
+		return (*x)->vcpu < (*y)->vcpu ? -1 : 1;
+	if ((*x)->offset != (*y)->offset)
+		return (*x)->offset < (*y)->offset ? -1 : 1;
+	return *x < *y ? -1 : *x > *y;
+}
+
+static struct xenpt_error *sort_samples(struct xenpt_file *file)
+{
+	_cleanup_free_ const struct xenpt_sample **order = NULL;
+	struct xenpt_sample *sorted;
+	size_t count = file->samples.count;
+
+	if (!count)
+		return NULL;
+	order = reallocarray(NULL, count, sizeof(*order));
+	sorted = reallocarray(NULL, count, sizeof(*sorted));
+	if (!order || !sorted) {
+		free(sorted);
+		return xenpt_error_no_memory();
+	}
+	for (size_t i = 0; i < count; i++)
+		order[i] = &file->samples.data[i];
+	qsort(order, count, sizeof(*order), compare_samples);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = *order[i];
+	free(file->samples.data);
+	file->samples.data = sorted;
+	file->samples.capacity = count;
+	return NULL;
+}
+
 /* Say what was found the way users get to see it. */
 static struct xenpt_error *fill_info(struct xenpt_file *file)
 {
@@ -32,6 +69,9 @@ static struct xenpt_error *fill_info(struct xenpt_file *file)
 		*added = vcpu->info;
 		added->vcpu.name = vcpu->name ? vcpu->name : "";
 	}
+	XENPT_TRY(sort_samples(file));
+	info->samples = file->samples.data;
+	info->sample_count = file->samples.count;
 	info->path = file->path;
 	info->creator = file->creator ? file->creator : "";
 	info->complete = file->ended && !file->damaged;
@@ -58,6 +98,7 @@ struct xenpt_error *xenpt_file_open(const char *path, struct xenpt_file **ret)
 	if (!file->path)
 		return xenpt_error_no_memory();
 	file->info.major = SECTION_MAJOR;
+	file->info.epochs = 1;
 	XENPT_TRY(xenpt_spool_open(path, &file->fd, &file->info.size));
 	XENPT_TRY(xenpt_scan(file->fd, file->info.size, path, &visitor));
 	if (!file->info.chunks)
@@ -87,6 +128,15 @@ void xenpt_file_close(struct xenpt_file *file)
 	array_deinit(&file->images);
 	array_deinit(&file->code);
 	array_deinit(&file->symbols);
+	array_deinit(&file->pages);
+	array_deinit(&file->maps);
+	array_deinit(&file->samples);
+	free((char *)file->domain.name);
+	free((char *)file->domain.uuid);
+	free((char *)file->domain.type);
+	free((char *)file->domain.backend);
+	free((char *)file->outcome.why);
+	free((char *)file->outcome.console);
 	array_deinit(&file->vcpu_infos);
 	array_deinit(&file->damages);
 	free(file->creator);
@@ -130,6 +180,20 @@ const struct xenpt_chunk *xenpt_file_symbols(const struct xenpt_file *file,
 {
 	*count_ret = file->symbols.count;
 	return file->symbols.data;
+}
+
+const struct xenpt_chunk *xenpt_file_pages(const struct xenpt_file *file,
+					   size_t *count_ret)
+{
+	*count_ret = file->pages.count;
+	return file->pages.data;
+}
+
+const struct xenpt_chunk *xenpt_file_maps(const struct xenpt_file *file,
+					  size_t *count_ret)
+{
+	*count_ret = file->maps.count;
+	return file->maps.data;
 }
 
 /* Contexts of zstd belong to one thread: one per call, chunks being large. */

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config.h"
-
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
@@ -8,41 +6,11 @@
 #include <sys/random.h>
 #include <sys/uio.h>
 
-#ifdef HAVE_ZSTD
-#include <zstd.h>
-#endif
-
-#include "array.h"
 #include "cleanup.h"
 #include "crc32c.h"
-#include "section.h"
-#include "xenpt.h"
+#include "file-write.h"
 
-struct xenpt_writer {
-	int fd;
-	char *name;
-	uint64_t file;     /* id */
-	uint64_t sequence; /* of the next chunk */
-	int errnum;        /* what the file failed with, 0: it has not */
-	bool finished;
-	bool cpu, trace; /* were written */
-	struct {
-		uint64_t offset; /* of its next byte of trace */
-		uint32_t gaps;   /* before it */
-		bool known;
-	} vcpus[XENPT_VCPUS_MAX];
-	bool images[XENPT_IMAGES_MAX];
-#ifdef HAVE_ZSTD
-	ZSTD_CCtx *zstd;
-	uint8_t packed[SECTION_CODE_MAX];
-#endif
-};
-
-/* A name longer than this is not a name. */
-enum {
-	NAME_SIZE_MAX = 4096,
-	SYMBOL_SIZE_MAX = 0xffff
-};
+#define SYMBOL_SIZE_MAX 0xffff
 
 static struct xenpt_error *write_failed(struct xenpt_writer *writer, int errnum)
 {
@@ -57,7 +25,7 @@ static struct xenpt_error *invalid(const struct xenpt_writer *writer, const char
 				  id);
 }
 
-static struct xenpt_error *check_usable(struct xenpt_writer *writer)
+struct xenpt_error *xenpt_writer_check(struct xenpt_writer *writer)
 {
 	if (writer->errnum)
 		return write_failed(writer, writer->errnum);
@@ -119,9 +87,24 @@ static const void *pack(struct xenpt_writer *writer, struct section_header *head
 	return data;
 }
 
-/* Write a chunk; the caller has set what places it in the header. */
-static struct xenpt_error *put(struct xenpt_writer *writer, struct section_header header,
-			       const void *data, size_t size)
+/* Chunks that describe stay legible to builds without zstd. */
+static bool is_packed(unsigned int type)
+{
+	switch (type) {
+	case XENPT_SECTION_TRACE:
+	case XENPT_SECTION_CODE:
+	case XENPT_SECTION_SYMBOLS:
+	case XENPT_SECTION_PAGES:
+	case XENPT_SECTION_MAP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct xenpt_error *xenpt_writer_put(struct xenpt_writer *writer,
+				     struct section_header header, const void *data,
+				     size_t size)
 {
 	static const uint8_t zeros[8];
 	struct iovec iov[3];
@@ -134,9 +117,7 @@ static struct xenpt_error *put(struct xenpt_writer *writer, struct section_heade
 	header.file = writer->file;
 	header.sequence = writer->sequence;
 	header.size = header.data_size = size;
-	/* Chunks that describe stay legible to builds without zstd. */
-	if (header.type == XENPT_SECTION_TRACE || header.type == XENPT_SECTION_CODE ||
-	    header.type == XENPT_SECTION_SYMBOLS)
+	if (is_packed(header.type))
 		data = pack(writer, &header, data);
 	header.payload_crc = xenpt_crc32c(0, data, header.size);
 	iov[1] = (struct iovec){ (void *)data, header.size };
@@ -157,9 +138,9 @@ static struct xenpt_error *put_file(struct xenpt_writer *writer)
 	} payload = { { htole16(SECTION_MAJOR), htole16(SECTION_MINOR), 0 }, "" };
 
 	memcpy(payload.creator, PACKAGE_STRING, sizeof(payload.creator));
-	return put(writer, (struct section_header){ .type = XENPT_SECTION_FILE },
-		   &payload,
-		   offsetof(typeof(payload), creator) + sizeof(payload.creator));
+	return xenpt_writer_put(
+		writer, (struct section_header){ .type = XENPT_SECTION_FILE }, &payload,
+		offsetof(typeof(payload), creator) + sizeof(payload.creator));
 }
 
 XENPT_DEFINE_CLEANUP(struct xenpt_writer, writer, xenpt_writer_destroy)
@@ -216,13 +197,14 @@ struct xenpt_error *xenpt_writer_cpu(struct xenpt_writer *writer,
 		.time_zero = htole64(cpu->time_zero),
 	};
 
-	XENPT_TRY(check_usable(writer));
+	XENPT_TRY(xenpt_writer_check(writer));
 	if (writer->cpu || writer->trace)
 		return xenpt_error_create(XENPT_ERROR_INVALID,
 					  "%s: the CPU is described once, first",
 					  writer->name);
-	XENPT_TRY(put(writer, (struct section_header){ .type = XENPT_SECTION_CPU },
-		      &payload, sizeof(payload)));
+	XENPT_TRY(xenpt_writer_put(writer,
+				   (struct section_header){ .type = XENPT_SECTION_CPU },
+				   &payload, sizeof(payload)));
 	writer->cpu = true;
 	return NULL;
 }
@@ -232,21 +214,21 @@ struct xenpt_error *xenpt_writer_vcpu(struct xenpt_writer *writer,
 {
 	struct section_header header = { .type = XENPT_SECTION_VCPU, .owner = vcpu->id };
 
-	XENPT_TRY(check_usable(writer));
+	XENPT_TRY(xenpt_writer_check(writer));
 	if (vcpu->id >= XENPT_VCPUS_MAX)
 		return invalid(writer, "too high a number: vCPU", vcpu->id);
 	if (writer->vcpus[vcpu->id].known)
 		return invalid(writer, "announced twice: vCPU", vcpu->id);
-	if (strlen(vcpu->name) > NAME_SIZE_MAX)
+	if (strlen(vcpu->name) > XENPT_NAME_SIZE_MAX)
 		return invalid(writer, "too long a name: vCPU", vcpu->id);
-	XENPT_TRY(put(writer, header, vcpu->name, strlen(vcpu->name)));
+	XENPT_TRY(xenpt_writer_put(writer, header, vcpu->name, strlen(vcpu->name)));
 	writer->vcpus[vcpu->id].known = true;
 	return NULL;
 }
 
-static struct xenpt_error *check_vcpu(struct xenpt_writer *writer, uint32_t vcpu)
+struct xenpt_error *xenpt_writer_check_vcpu(struct xenpt_writer *writer, uint32_t vcpu)
 {
-	XENPT_TRY(check_usable(writer));
+	XENPT_TRY(xenpt_writer_check(writer));
 	if (vcpu >= XENPT_VCPUS_MAX || !writer->vcpus[vcpu].known)
 		return invalid(writer, "not announced: vCPU", vcpu);
 	writer->trace = true;
@@ -258,7 +240,7 @@ struct xenpt_error *xenpt_writer_trace(struct xenpt_writer *writer, uint32_t vcp
 {
 	const uint8_t *p = data;
 
-	XENPT_TRY(check_vcpu(writer, vcpu));
+	XENPT_TRY(xenpt_writer_check_vcpu(writer, vcpu));
 	while (size) {
 		size_t piece = size < SECTION_TRACE_MAX ? size : SECTION_TRACE_MAX;
 		struct section_header header = {
@@ -266,9 +248,10 @@ struct xenpt_error *xenpt_writer_trace(struct xenpt_writer *writer, uint32_t vcp
 			.owner = vcpu,
 			.detail = writer->vcpus[vcpu].gaps,
 			.place = writer->vcpus[vcpu].offset,
+			.value = writer->epoch,
 		};
 
-		XENPT_TRY(put(writer, header, p, piece));
+		XENPT_TRY(xenpt_writer_put(writer, header, p, piece));
 		writer->vcpus[vcpu].offset += piece;
 		p += piece;
 		size -= piece;
@@ -286,9 +269,9 @@ struct xenpt_error *xenpt_writer_gap(struct xenpt_writer *writer, uint32_t vcpu,
 		.value = lost,
 	};
 
-	XENPT_TRY(check_vcpu(writer, vcpu));
+	XENPT_TRY(xenpt_writer_check_vcpu(writer, vcpu));
 	header.place = writer->vcpus[vcpu].offset;
-	XENPT_TRY(put(writer, header, NULL, 0));
+	XENPT_TRY(xenpt_writer_put(writer, header, NULL, 0));
 	writer->vcpus[vcpu].gaps++;
 	return NULL;
 }
@@ -304,27 +287,27 @@ struct xenpt_error *xenpt_writer_image(struct xenpt_writer *writer,
 	};
 	struct {
 		struct section_image fixed;
-		char text[2 * NAME_SIZE_MAX];
+		char text[2 * XENPT_NAME_SIZE_MAX];
 	} payload = { .fixed = { htole32(name_size), htole32(id_size) } };
 
-	XENPT_TRY(check_usable(writer));
+	XENPT_TRY(xenpt_writer_check(writer));
 	if (image->id >= XENPT_IMAGES_MAX)
 		return invalid(writer, "too high a number: image", image->id);
 	if (writer->images[image->id])
 		return invalid(writer, "described twice: image", image->id);
-	if (name_size > NAME_SIZE_MAX || id_size > NAME_SIZE_MAX)
+	if (name_size > XENPT_NAME_SIZE_MAX || id_size > XENPT_NAME_SIZE_MAX)
 		return invalid(writer, "too long a name: image", image->id);
 	memcpy(payload.text, image->name, name_size);
 	memcpy(payload.text + name_size, image->build_id, id_size);
-	XENPT_TRY(put(writer, header, &payload,
-		      sizeof(payload.fixed) + name_size + id_size));
+	XENPT_TRY(xenpt_writer_put(writer, header, &payload,
+				   sizeof(payload.fixed) + name_size + id_size));
 	writer->images[image->id] = true;
 	return NULL;
 }
 
 static struct xenpt_error *check_image(struct xenpt_writer *writer, uint32_t image)
 {
-	XENPT_TRY(check_usable(writer));
+	XENPT_TRY(xenpt_writer_check(writer));
 	if (image >= XENPT_IMAGES_MAX || !writer->images[image])
 		return invalid(writer, "not described: image", image);
 	return NULL;
@@ -348,7 +331,7 @@ struct xenpt_error *xenpt_writer_code(struct xenpt_writer *writer, uint32_t imag
 			.value = cr3,
 		};
 
-		XENPT_TRY(put(writer, header, p, piece));
+		XENPT_TRY(xenpt_writer_put(writer, header, p, piece));
 		p += piece;
 		address += piece;
 		size -= piece;
@@ -401,7 +384,7 @@ static struct xenpt_error *put_symbols(struct xenpt_writer *writer, uint32_t ima
 		memcpy(names + name, symbols[i].name, len);
 		name += len + 1;
 	}
-	return put(writer, header, payload, size);
+	return xenpt_writer_put(writer, header, payload, size);
 }
 
 struct xenpt_error *xenpt_writer_symbols(struct xenpt_writer *writer, uint32_t image,
@@ -420,9 +403,9 @@ struct xenpt_error *xenpt_writer_symbols(struct xenpt_writer *writer, uint32_t i
 
 struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer)
 {
-	XENPT_TRY(check_usable(writer));
-	XENPT_TRY(put(writer, (struct section_header){ .type = XENPT_SECTION_END }, NULL,
-		      0));
+	XENPT_TRY(xenpt_writer_check(writer));
+	XENPT_TRY(xenpt_writer_put(
+		writer, (struct section_header){ .type = XENPT_SECTION_END }, NULL, 0));
 	writer->finished = true;
 	return NULL;
 }

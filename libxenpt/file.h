@@ -8,15 +8,18 @@
 /* A whole chunk of the file, or a place where trace is missing. */
 struct xenpt_chunk {
 	uint64_t position; /* of its header in the file */
-	uint64_t offset;   /* TRACE: in the vCPU's trace; CODE: address */
+	uint64_t offset;   /* TRACE: in the vCPU's trace; CODE, PAGES: address */
 	union {
-		uint64_t cr3;  /* CODE */
+		uint64_t cr3;  /* CODE, MAP */
 		uint64_t lost; /* GAP: bytes, 0 unknown */
 	};
-	uint32_t size;  /* of its data: bytes of trace, code, symbols */
-	uint32_t image; /* CODE, SYMBOLS */
-	uint8_t type;   /* enum xenpt_section_type: TRACE or GAP for trace */
-	uint8_t gap;    /* GAP: enum xenpt_gap_reason */
+	uint32_t size; /* of its data: bytes of trace, code, symbols, … */
+	union {
+		uint32_t image; /* CODE, SYMBOLS */
+		uint32_t epoch; /* TRACE, PAGES, MAP; never goes back in a trace */
+	};
+	uint8_t type; /* enum xenpt_section_type: TRACE or GAP for trace */
+	uint8_t gap;  /* GAP: enum xenpt_gap_reason */
 };
 
 /*
@@ -34,6 +37,15 @@ const struct xenpt_chunk *xenpt_file_code(const struct xenpt_file *file,
 /* The symbol tables, in file order. */
 const struct xenpt_chunk *xenpt_file_symbols(const struct xenpt_file *file,
 					     size_t *count_ret);
+
+/*
+ * Guest memory, whole pages; and mappings, whole ones, at least one. Both in file order:
+ * of the same in the same epoch a later one wins.
+ */
+const struct xenpt_chunk *xenpt_file_pages(const struct xenpt_file *file,
+					   size_t *count_ret);
+const struct xenpt_chunk *xenpt_file_maps(const struct xenpt_file *file,
+					  size_t *count_ret);
 
 /* The image of that id; NULL: it was not described. */
 const struct xenpt_image_info *xenpt_file_image(const struct xenpt_file *file,

@@ -20,13 +20,15 @@
 #define SECTION_MAGIC "\x89XPT\r\n\x1a\n"
 
 #define SECTION_MAJOR 1
-#define SECTION_MINOR 0
+#define SECTION_MINOR 1
 
 #define SECTION_DATA_MAX (16u << 20)   /* bytes of data in a chunk */
 #define SECTION_TRACE_MAX (256u << 10) /* the writer's chunks of trace */
 #define SECTION_CODE_MAX (1u << 20)    /* … of code and symbols */
+#define SECTION_PAGES_MAX (256u << 10) /* … of memory and mappings */
 #define SECTION_TEXT_MAX (64u << 10)   /* payload of a chunk that describes */
 #define SECTION_CHUNKS_MAX (1u << 22)
+#define SECTION_EPOCHS_MAX (1u << 31)
 
 /* Free numbers are left for what a later recorder knows. */
 enum xenpt_section_type {
@@ -34,11 +36,16 @@ enum xenpt_section_type {
 	XENPT_SECTION_END = 2,
 	XENPT_SECTION_CPU = 16,
 	XENPT_SECTION_VCPU = 17,
+	XENPT_SECTION_DOMAIN = 18,
+	XENPT_SECTION_OUTCOME = 19,
 	XENPT_SECTION_TRACE = 32,
 	XENPT_SECTION_GAP = 33,
+	XENPT_SECTION_REGISTERS = 34,
 	XENPT_SECTION_IMAGE = 48,
 	XENPT_SECTION_CODE = 49,
 	XENPT_SECTION_SYMBOLS = 50,
+	XENPT_SECTION_PAGES = 64,
+	XENPT_SECTION_MAP = 65,
 };
 
 enum xenpt_section_flags {
@@ -54,10 +61,10 @@ struct section_header {
 	uint16_t flags;
 	uint32_t data_size; /* of the payload when decompressed */
 	uint64_t size;      /* of the payload as stored, without padding */
-	uint32_t owner;     /* VCPU, TRACE, GAP: vCPU; IMAGE, CODE, SYMBOLS: image */
-	uint32_t detail;    /* GAP: reason; TRACE: the vCPU's gaps before it */
-	uint64_t place;     /* TRACE, GAP: offset in the trace; CODE: address */
-	uint64_t value;     /* GAP: bytes lost; IMAGE, CODE: CR3 */
+	uint32_t owner;     /* VCPU, TRACE, GAP, REGISTERS: vCPU; others: image */
+	uint32_t detail;    /* GAP: reason; TRACE: gaps before it; PAGES, MAP: epoch */
+	uint64_t place;     /* offset in the trace; CODE, PAGES: address */
+	uint64_t value;     /* GAP: bytes lost; TRACE: epoch; others: CR3 */
 	uint32_t payload_crc;
 	uint32_t header_crc; /* of all before it */
 };
@@ -81,6 +88,35 @@ struct section_cpu {
 	uint64_t time_zero;
 };
 static_assert(sizeof(struct section_cpu) == 32, "on disk");
+
+/* DOMAIN, then the name, the UUID, the type, and the back-end. */
+struct section_domain {
+	uint32_t name_size, uuid_size, type_size, backend_size;
+	uint32_t vcpus, reserved;
+	uint64_t memory;
+};
+static_assert(sizeof(struct section_domain) == 32, "on disk");
+
+/* OUTCOME, then why, then what the console last said. */
+struct section_outcome {
+	uint32_t why_size, console_size;
+	uint8_t crashed, reserved[7];
+};
+static_assert(sizeof(struct section_outcome) == 16, "on disk");
+
+/* REGISTERS: as struct xenpt_registers has them. */
+struct section_registers {
+	uint64_t numbers[30];
+	uint16_t cs, ss;
+	uint8_t cpl, mode, reserved[2];
+};
+static_assert(sizeof(struct section_registers) == 248, "on disk");
+
+/* MAP: so many of them. */
+struct section_mapping {
+	uint64_t address, gpa; /* of pages; gpa of all ones: none could be read */
+};
+static_assert(sizeof(struct section_mapping) == 16, "on disk");
 
 /* IMAGE, then the name, then the build id. */
 struct section_image {
