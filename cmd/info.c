@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/info-guest.h"
 #include "cmd/quote.h"
 #include "libxenpt/cleanup.h"
 
@@ -70,8 +71,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "FILE",
-	.doc = "Show what a trace file holds: CPU, vCPUs, gaps, images, address "
-	       "spaces, damage. FILE - is standard input.",
+	.doc = "Show what a trace file holds: CPU, domain, vCPUs, gaps, images, "
+	       "address spaces, damage. FILE - is standard input.",
 };
 
 /* ---- Address spaces ---------------------------------------------------- */
@@ -276,6 +277,7 @@ static void show_text(FILE *out, const struct xenpt_file_info *info,
 {
 	text_file(out, info);
 	text_cpu(out, &info->cpu);
+	info_guest_text(out, info);
 	text_vcpus(out, info);
 	text_images(out, info);
 	text_spaces(out, spaces);
@@ -390,6 +392,7 @@ static void show_json(FILE *out, const struct xenpt_file_info *info,
 		info->complete ? "true" : "false");
 	json_member(out, "creator", info->creator);
 	json_cpu(out, &info->cpu);
+	info_guest_json(out, info);
 	fprintf(out, ",\"code_size\":%" PRIu64, info->code_size);
 	json_vcpus(out, info);
 	json_images(out, info);
