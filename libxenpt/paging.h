@@ -12,6 +12,7 @@
 enum xenpt_paging {
 	XENPT_PAGING_NONE, /* CR0.PG clear: linear is physical */
 	XENPT_PAGING_32,
+	XENPT_PAGING_32_PSE, /* … with CR4.PSE: pages of 4 MiB */
 	XENPT_PAGING_PAE,
 	XENPT_PAGING_4_LEVEL,
 	XENPT_PAGING_5_LEVEL,
@@ -24,8 +25,9 @@ struct xenpt_translation {
 	uint64_t gpa;        /* of the address itself */
 	uint64_t page_size;  /* 4 KiB, 2 MiB, 4 MiB, 1 GiB */
 	uint64_t tables[5];  /* guest-physical addresses of the tables on the way, root
-				first */
-	unsigned int levels; /* of tables[]: also of a walk that failed */
+				first; only PAE's root need not be that of a page */
+	unsigned int levels; /* of tables[]: also of a walk that failed, the last of
+				which may be the one that is not there */
 	bool writable, user, executable;
 };
 
