@@ -19,6 +19,13 @@
 		size_t count, capacity; \
 	}
 
+/* The same with a name, to be handed to functions. */
+#define ARRAY_TYPE(name, type)          \
+	struct name {                   \
+		type *data;             \
+		size_t count, capacity; \
+	}
+
 static inline bool array_reserve_bytes(void *data, size_t *capacity, size_t count,
 				       size_t size)
 {

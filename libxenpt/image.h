@@ -15,9 +15,21 @@ struct image_section {
 	uint64_t offset;
 };
 
-/* By CR3, then by address; those of one CR3 neither overlap nor touch. */
+/* By CR3, then by address; those of one CR3 do not overlap. */
 const struct image_section *xenpt_image_sections(const struct xenpt_image *image,
 						 size_t *count_ret);
+
+/*
+ * Addresses at which some address space has code that depends on the epoch: it is in no
+ * section, only xenpt_image_read() knows it. Others may have sections there, those for
+ * any among them.
+ */
+struct image_range {
+	uint64_t begin, end;
+};
+/* In order, apart. */
+const struct image_range *xenpt_image_varying(const struct xenpt_image *image,
+					      size_t *count_ret);
 
 /*
  * An image without sections, which asks @read for each byte: as many as there are, up to
