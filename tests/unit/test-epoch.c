@@ -11,7 +11,7 @@
 enum {
 	VCPUS = 2,
 	EPOCHS = 12,
-	STEPS_MAX = 4096,
+	STEPS_MAX = 1 << 16,
 	MAIN = 0x1000, /* call FUNCTION; jnz MAIN; jmp MAIN */
 	FUNCTION = 0x2000,
 	SWITCH = FUNCTION + 4, /* after one to four instructions: mov %rax,%cr3; ret */
@@ -113,7 +113,7 @@ static bool may_change(const struct guest *guest)
 /* One epoch: any number of instructions, with a PSB here and there. */
 static void run(struct guest *guest, uint32_t epoch)
 {
-	static const unsigned int lengths[] = { 0, 1, 2, 3, 5, 8, 20, 100 };
+	static const unsigned int lengths[] = { 0, 1, 2, 3, 5, 8, 20, 3000 };
 	unsigned int length = lengths[draw(guest, 8)];
 
 	psb(guest);
