@@ -48,6 +48,7 @@ struct stream {
 	size_t size, capacity;
 	uint64_t offset; /* of buf in what was fed */
 	bool synced;     /* buf starts with a PSB */
+	uint64_t peeked; /* up to here the span has been decoded */
 
 	/* How far packets were looked at. */
 	struct packet_state state;
@@ -402,6 +403,33 @@ struct xenpt_error *xenpt_capture_gap(struct xenpt_capture *capture, uint32_t vc
 
 	XENPT_TRY(find_stream(capture, vcpu, &stream));
 	return take_all(capture, stream);
+}
+
+struct xenpt_error *xenpt_capture_peek(struct xenpt_capture *capture, uint32_t vcpu)
+{
+	struct flow_span span = {};
+	struct stream *stream;
+
+	XENPT_TRY(find_stream(capture, vcpu, &stream));
+	if (!stream->synced || stream->peeked == stream->offset + stream->size)
+		return NULL;
+	span.data = stream->buf;
+	span.size = stream->size;
+	stream->peeked = stream->offset + stream->size;
+	return decode_span(capture, &span);
+}
+
+uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
+{
+	const struct stream *stream;
+
+	if (vcpu >= capture->streams.count || !capture->streams.data[vcpu])
+		return 0;
+	stream = capture->streams.data[vcpu];
+	/* What no PSB stands before has no code. */
+	if (!stream->synced)
+		return stream->offset + stream->size;
+	return stream->peeked > stream->offset ? stream->peeked : stream->offset;
 }
 
 struct xenpt_error *xenpt_capture_flush(struct xenpt_capture *capture)

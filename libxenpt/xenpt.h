@@ -719,6 +719,16 @@ XENPT_API struct xenpt_error *xenpt_capture_feed(struct xenpt_capture *capture,
 XENPT_API struct xenpt_error *xenpt_capture_gap(struct xenpt_capture *capture,
 						uint32_t vcpu);
 
+/**
+ * Decode what is held back of a vCPU without waiting for its end: that will be decoded
+ * again with what follows.
+ */
+XENPT_API struct xenpt_error *xenpt_capture_peek(struct xenpt_capture *capture,
+						 uint32_t vcpu);
+
+/** Bytes of a vCPU's trace whose code has been asked for, of those that were fed. */
+XENPT_API uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu);
+
 /** Decode what is held back of all vCPUs; what follows starts with a PSB. */
 XENPT_API struct xenpt_error *xenpt_capture_flush(struct xenpt_capture *capture);
 

@@ -210,6 +210,42 @@ static void test_spans_are_decoded_as_they_come(void **state)
 	}
 }
 
+/* Before trace is written to a file, its code can be. */
+static void test_peek(void **state)
+{
+	struct trace trace = {};
+	struct domain domain;
+	uint64_t fed;
+
+	domain_init(&domain);
+	assert_int_equal(0, xenpt_capture_done(domain.capture, 0));
+	trace_tnt(&trace, "1");
+	fed = trace.size;
+	feed(&domain, 0, &trace);
+	assert_int_equal(fed, xenpt_capture_done(domain.capture, 0));
+
+	start(&trace, CR3, 0x1000);
+	loop(&trace, 10);
+	fed += trace.size;
+	feed(&domain, 0, &trace);
+	assert_int_equal(0, domain.asked.count);
+	assert_in_range(xenpt_capture_done(domain.capture, 0), 0, fed - 1);
+	check_error(xenpt_capture_peek(domain.capture, 0));
+	assert_int_equal(1, count_asked(&domain, CR3, 0x1000));
+	assert_int_equal(fed, xenpt_capture_done(domain.capture, 0));
+
+	/* It goes on where it was. */
+	trace_ip(&trace, ppt_fup, 0x1000);
+	trace_ip(&trace, ppt_tip, 0x2000);
+	fed += trace.size;
+	feed(&domain, 0, &trace);
+	assert_int_not_equal(fed, xenpt_capture_done(domain.capture, 0));
+	flush(&domain);
+	assert_int_equal(1, count_asked(&domain, CR3, 0x2000));
+	assert_int_equal(fed, xenpt_capture_done(domain.capture, 0));
+	domain_deinit(&domain);
+}
+
 /* What comes after a gap is not read as if it belonged to what came before. */
 static void test_gap(void **state)
 {
@@ -296,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_instruction_over_two_pages),
 		cmocka_unit_test(test_missing_page),
 		cmocka_unit_test(test_spans_are_decoded_as_they_come),
+		cmocka_unit_test(test_peek),
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_no_psb),
