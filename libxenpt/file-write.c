@@ -127,6 +127,7 @@ struct xenpt_error *xenpt_writer_put(struct xenpt_writer *writer,
 	iov[0] = (struct iovec){ &header, sizeof(header) };
 	XENPT_TRY(write_all(writer, iov, 3));
 	writer->sequence++;
+	writer->size += sizeof(header) + section_padded(header.size);
 	return NULL;
 }
 
@@ -399,6 +400,11 @@ struct xenpt_error *xenpt_writer_symbols(struct xenpt_writer *writer, uint32_t i
 		count -= fitting;
 	}
 	return NULL;
+}
+
+uint64_t xenpt_writer_size(const struct xenpt_writer *writer)
+{
+	return writer->size;
 }
 
 struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer)

@@ -17,6 +17,7 @@ struct xenpt_writer {
 	char *name;
 	uint64_t file;     /* id */
 	uint64_t sequence; /* of the next chunk */
+	uint64_t size;     /* of those before it */
 	int errnum;        /* what the file failed with, 0: it has not */
 	bool finished;
 	bool cpu, domain, trace, outcome; /* were written */

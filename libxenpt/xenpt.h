@@ -193,13 +193,15 @@ struct xenpt_registers {
 
 /** Why trace is missing. The numbers are those of the file format. */
 enum xenpt_gap_reason {
-	XENPT_GAP_SEAM = 1,    /* the recorder cannot say whether bytes are lost */
-	XENPT_GAP_LAPPED = 2,  /* the CPU overwrote what was not yet read */
-	XENPT_GAP_STOPPED = 3, /* the output region was full */
-	XENPT_GAP_FAULT = 4,   /* the output could not be written */
-	XENPT_GAP_DROPPED = 5, /* the recorder could not keep up (perf: LOST) */
-	XENPT_GAP_DAMAGED = 6, /* the file is damaged here (made by the reader) */
-	XENPT_GAP_NO_PSB = 7,  /* bytes before the first PSB (made by the decoder) */
+	XENPT_GAP_SEAM = 1,     /* the recorder cannot say whether bytes are lost */
+	XENPT_GAP_LAPPED = 2,   /* the CPU overwrote what was not yet read */
+	XENPT_GAP_STOPPED = 3,  /* the output region was full */
+	XENPT_GAP_FAULT = 4,    /* the output could not be written */
+	XENPT_GAP_DROPPED = 5,  /* the recorder could not keep up (perf: LOST) */
+	XENPT_GAP_DAMAGED = 6,  /* the file is damaged here (made by the reader) */
+	XENPT_GAP_NO_PSB = 7,   /* bytes before the first PSB (made by the decoder) */
+	XENPT_GAP_ERROR = 8,    /* the CPU did not like its ToPA table */
+	XENPT_GAP_TAMPERED = 9, /* the guest rewrote its ToPA table */
 };
 
 /** "lapped", …; "gap" for a number that is not known. Static. */
@@ -290,6 +292,9 @@ XENPT_API struct xenpt_error *xenpt_writer_registers(struct xenpt_writer *writer
 /** Say what became of the domain, and what its console last said. At most once. */
 XENPT_API struct xenpt_error *xenpt_writer_outcome(struct xenpt_writer *writer,
 						   const struct xenpt_outcome *outcome);
+
+/** Bytes written so far: whole chunks. */
+XENPT_API uint64_t xenpt_writer_size(const struct xenpt_writer *writer);
 
 /** Write the end mark: the file is complete. */
 XENPT_API struct xenpt_error *xenpt_writer_finish(struct xenpt_writer *writer);
