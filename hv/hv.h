@@ -115,6 +115,7 @@ struct hv_ops {
 	struct xenpt_error *(*open)(const char *domain, struct hv_domain **ret);
 	void (*close)(struct hv_domain *domain);
 
+	/* After pause() it stays held. */
 	struct xenpt_error *(*trace_start)(struct hv_domain *domain,
 					   const struct hv_trace *trace);
 	/* All trace is in memory after it, and position() is the end. */

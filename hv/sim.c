@@ -40,6 +40,7 @@ struct sim_domain {
 	const uint8_t *memory; /* of the guest, all of it up to the window's end */
 	uint64_t memory_size;
 	struct hv_trace trace; /* as it was started; its vcpus are not kept */
+	bool paused;           /* by pause(): trace_start() does not let it go */
 	struct sim_buffer buffers[SIM_LINK_VCPUS_MAX];
 };
 
@@ -357,6 +358,16 @@ static void undo_start(struct sim_domain *sim)
 	}
 }
 
+static struct xenpt_error *resume(struct sim_domain *sim)
+{
+	XENPT_TRY(ask(sim, SIM_RESUME, 0, 0, 0));
+	sim->paused = false;
+	if (sim->link->hello.held)
+		sim->info.state = HV_RUNNING;
+	sim->link->hello.held = false;
+	return NULL;
+}
+
 static struct xenpt_error *start_all(struct sim_domain *sim, const struct hv_trace *trace)
 {
 	size_t count = trace->vcpus ? trace->vcpu_count : sim->info.vcpus;
@@ -371,12 +382,9 @@ static struct xenpt_error *start_all(struct sim_domain *sim, const struct hv_tra
 			return xenpt_error_prepend(err, "sim:%s: vCPU %u",
 						   sim->link->name, vcpu);
 	}
-	if (!sim->link->hello.held)
+	if (!sim->link->hello.held || sim->paused)
 		return NULL;
-	XENPT_TRY(ask(sim, SIM_RESUME, 0, 0, 0));
-	sim->link->hello.held = false;
-	sim->info.state = HV_RUNNING;
-	return NULL;
+	return resume(sim);
 }
 
 static struct xenpt_error *sim_trace_start(struct hv_domain *domain,
@@ -502,14 +510,16 @@ static struct xenpt_error *sim_pause(struct hv_domain *domain)
 {
 	struct sim_domain *sim = of_domain(domain);
 
-	return unless_gone(sim, ask(sim, SIM_PAUSE, 0, 0, 0));
+	XENPT_TRY(unless_gone(sim, ask(sim, SIM_PAUSE, 0, 0, 0)));
+	sim->paused = true;
+	return NULL;
 }
 
 static struct xenpt_error *sim_resume(struct hv_domain *domain)
 {
 	struct sim_domain *sim = of_domain(domain);
 
-	return unless_gone(sim, ask(sim, SIM_RESUME, 0, 0, 0));
+	return unless_gone(sim, resume(sim));
 }
 
 static struct xenpt_error *sim_registers(struct hv_domain *domain, uint32_t vcpu,
