@@ -23,6 +23,10 @@ struct xenpt_ui {
 	bool color; /* out takes escape sequences */
 	/* A line on standard error: "xenpt: warning: …". Escaped here. */
 	void (*warn)(const char *fmt, ...) XENPT_PRINTF(1, 2);
+	/* The same without "warning: ". */
+	void (*say)(const char *fmt, ...) XENPT_PRINTF(1, 2);
+	/* A line in the place of the last one, if there is a terminal; NULL: none. */
+	void (*status)(const char *line);
 	/*
 	 * Work goes on: show "WHAT 12 % …" if it takes over a second and
 	 * standard error is a terminal. Cheap: call at will.

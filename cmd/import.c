@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "cmd/cmd.h"
+#include "cmd/output.h"
 #include "libxenpt/array.h"
 #include "libxenpt/cleanup.h"
 
@@ -317,25 +318,6 @@ struct output {
 	int fd;
 };
 
-/* Only an older .xpt file, or an empty one: none of the inputs is one. */
-static struct xenpt_error *check_overwrite(const char *path)
-{
-	_cleanup_error_ struct xenpt_error *err = NULL;
-	struct xenpt_file *file;
-	struct stat st;
-
-	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-		return NULL;
-	err = xenpt_file_open(path, &file);
-	if (err)
-		return xenpt_error_create(XENPT_ERROR_INVALID,
-					  "%s: exists and is no .xpt file: choose "
-					  "another output, or remove it",
-					  path);
-	xenpt_file_close(file);
-	return NULL;
-}
-
 static struct xenpt_error *output_open(const char *name, struct output *ret)
 {
 	_cleanup_free_ char *part = NULL;
@@ -344,21 +326,17 @@ static struct xenpt_error *output_open(const char *name, struct output *ret)
 	int fd;
 
 	if (strcmp(name, "-") == 0) {
-		if (isatty(STDOUT_FILENO))
-			return xenpt_error_create(
-				XENPT_ERROR_INVALID,
-				"standard output is a terminal, which cannot take a "
-				".xpt file");
+		XENPT_TRY(output_check_stdout());
 		*ret = (struct output){ .name = "standard output", .fd = STDOUT_FILENO };
 		return NULL;
 	}
 	if (stat(name, &st) < 0 || S_ISREG(st.st_mode)) {
-		XENPT_TRY(check_overwrite(name));
+		XENPT_TRY(output_check(name));
 		if (asprintf(&part, "%s.part", name) < 0) {
 			part = NULL;
 			return xenpt_error_no_memory();
 		}
-		XENPT_TRY(check_overwrite(part));
+		XENPT_TRY(output_check(part));
 		path = part;
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

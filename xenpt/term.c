@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,6 +71,18 @@ static XENPT_PRINTF(1, 2) void ui_warn(const char *fmt, ...)
 	say("warning: ", message ? message : "out of memory");
 }
 
+static XENPT_PRINTF(1, 2) void ui_say(const char *fmt, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&message, fmt, ap) < 0)
+		message = NULL;
+	va_end(ap);
+	say("", message ? message : "out of memory");
+}
+
 /* ---- Progress meter ---------------------------------------------------- */
 
 static int64_t now_ms(void)
@@ -113,6 +126,25 @@ static void ui_progress(const char *what, struct xenpt_progress progress)
 	term.meter.drawn = now;
 	term.meter.shown = true;
 	meter_draw(what, progress, now - term.meter.start);
+}
+
+/* A line that is longer than the terminal's could not be erased. */
+static void ui_status(const char *line)
+{
+	struct winsize size = {};
+	int columns = 80;
+
+	if (term.meter.off)
+		return;
+	if (!line) {
+		meter_erase();
+		return;
+	}
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+		columns = size.ws_col;
+	fprintf(stderr, "\r%.*s\033[K", columns - 1, line);
+	fflush(stderr);
+	term.meter.shown = true;
 }
 
 /* ---- Pager ------------------------------------------------------------- */
@@ -259,6 +291,8 @@ void term_init(struct xenpt_ui *ui)
 	*ui = (struct xenpt_ui){
 		.out = stdout,
 		.warn = ui_warn,
+		.say = ui_say,
+		.status = ui_status,
 		.progress = ui_progress,
 		.page = ui_page,
 	};
