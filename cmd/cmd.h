@@ -52,5 +52,6 @@ extern const struct xenpt_cmd xenpt_cmd_import;
 extern const struct xenpt_cmd xenpt_cmd_decode;
 extern const struct xenpt_cmd xenpt_cmd_info;
 extern const struct xenpt_cmd xenpt_cmd_list;
+extern const struct xenpt_cmd xenpt_cmd_record;
 
 #endif

@@ -19,7 +19,7 @@ enum xenpt_paging {
 };
 
 /* How a vCPU with these registers translates. */
-enum xenpt_paging xenpt_paging_of(const struct xenpt_registers *regs);
+XENPT_API enum xenpt_paging xenpt_paging_of(const struct xenpt_registers *regs);
 
 struct xenpt_translation {
 	uint64_t gpa;        /* of the address itself */
@@ -35,7 +35,8 @@ struct xenpt_translation {
  * Translate @address in @cr3 (PCID and bit 63 are not looked at). False: not mapped, or a
  * table is not there; @ret says how far it came.
  */
-bool xenpt_paging_walk(struct xenpt_mem *mem, enum xenpt_paging paging, uint64_t cr3,
-		       uint64_t address, struct xenpt_translation *ret);
+XENPT_API bool xenpt_paging_walk(struct xenpt_mem *mem, enum xenpt_paging paging,
+				 uint64_t cr3, uint64_t address,
+				 struct xenpt_translation *ret);
 
 #endif

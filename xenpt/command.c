@@ -11,6 +11,7 @@ const struct xenpt_cmd *const commands[] = {
 	&xenpt_cmd_import,
 	&xenpt_cmd_info,
 	&xenpt_cmd_list,
+	&xenpt_cmd_record,
 #ifdef HAVE_READLINE
 	&xenpt_cmd_shell,
 #endif
