@@ -172,12 +172,13 @@ bool record_pages_take(void *arg, uint64_t cr3, uint64_t address, uint8_t page[4
 	struct record_pages *pages = arg;
 	struct xenpt_mapping mapping = { address, XENPT_GPA_NONE };
 	struct xenpt_translation translation = {};
-	bool unknown = cr3 == XENPT_CR3_ANY, found;
+	bool found;
 
 	/* What stands on the disk is whole without what follows. */
 	if (pages->error)
 		return false;
-	found = translate(pages, unknown ? pages->cr3 : cr3, address, &translation);
+	found = translate(pages, cr3 == XENPT_CR3_ANY ? pages->cr3 : cr3, address,
+			  &translation);
 	for (unsigned int i = 0; i < translation.levels; i++)
 		take_page(pages, translation.tables[i] & PAGE_MASK, page);
 	found = found && take_page(pages, translation.gpa & PAGE_MASK, page);
@@ -185,7 +186,6 @@ bool record_pages_take(void *arg, uint64_t cr3, uint64_t address, uint8_t page[4
 		mapping.gpa = translation.gpa & PAGE_MASK;
 	else
 		pages->counts.missing++;
-	fail(pages, xenpt_writer_map(pages->writer, unknown ? cr3 : cr3 & CR3_MASK,
-				     &mapping, 1));
+	fail(pages, xenpt_writer_map(pages->writer, cr3, &mapping, 1));
 	return found && !pages->error;
 }
