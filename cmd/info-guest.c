@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cmd/escaped.h"
 #include "cmd/info-guest.h"
+#include "cmd/quote.h"
 #include "libxenpt/cleanup.h"
 
 /* ---- Text -------------------------------------------------------------- */
@@ -11,17 +11,17 @@
 static void text_domain(FILE *out, const struct xenpt_domain *domain)
 {
 	fputs("domain    ", out);
-	escaped_text(out, *domain->name ? domain->name : "(no name)");
+	quote_text(out, *domain->name ? domain->name : "(no name)");
 	if (*domain->uuid) {
 		fputs(", UUID ", out);
-		escaped_text(out, domain->uuid);
+		quote_text(out, domain->uuid);
 	}
 	fputs("\n          ", out);
-	escaped_text(out, *domain->type ? domain->type : "unknown type");
+	quote_text(out, *domain->type ? domain->type : "unknown type");
 	fprintf(out, ", %u vCPUs, %" PRIu64 " MiB", domain->vcpus, domain->memory >> 20);
 	if (*domain->backend) {
 		fputs(", recorded by ", out);
-		escaped_text(out, domain->backend);
+		quote_text(out, domain->backend);
 	}
 	fputc('\n', out);
 }
@@ -34,7 +34,7 @@ static void text_console(FILE *out, const char *console)
 		_cleanup_free_ char *line = strndup(console, size);
 
 		fputs("  | ", out);
-		escaped_text(out, line ? line : "(out of memory)");
+		quote_text(out, line ? line : "(out of memory)");
 		fputc('\n', out);
 		console += size + (console[size] == '\n');
 	}
@@ -43,7 +43,7 @@ static void text_console(FILE *out, const char *console)
 static void text_outcome(FILE *out, const struct xenpt_outcome *outcome)
 {
 	fputs("outcome   ", out);
-	escaped_text(out, *outcome->why ? outcome->why : "unknown");
+	quote_text(out, *outcome->why ? outcome->why : "unknown");
 	fputs(outcome->crashed ? " (crash)\n" : "\n", out);
 	if (*outcome->console) {
 		fputs("console\n", out);
@@ -66,6 +66,12 @@ void info_guest_text(FILE *out, const struct xenpt_file_info *info)
 
 /* ---- JSON -------------------------------------------------------------- */
 
+static void put_member(FILE *out, const char *name, const char *value)
+{
+	fprintf(out, ",\"%s\":", name);
+	quote_json(out, value);
+}
+
 void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 {
 	const struct xenpt_outcome *outcome = info->outcome;
@@ -73,10 +79,10 @@ void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 
 	if (domain) {
 		fputs(",\"domain\":{\"name\":", out);
-		escaped_json(out, domain->name);
-		escaped_member(out, "uuid", domain->uuid);
-		escaped_member(out, "type", domain->type);
-		escaped_member(out, "backend", domain->backend);
+		quote_json(out, domain->name);
+		put_member(out, "uuid", domain->uuid);
+		put_member(out, "type", domain->type);
+		put_member(out, "backend", domain->backend);
 		fprintf(out, ",\"vcpus\":%u,\"memory\":%" PRIu64 "}", domain->vcpus,
 			domain->memory);
 	} else {
@@ -84,9 +90,9 @@ void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 	}
 	if (outcome) {
 		fputs(",\"outcome\":{\"why\":", out);
-		escaped_json(out, outcome->why);
+		quote_json(out, outcome->why);
 		fprintf(out, ",\"crashed\":%s", outcome->crashed ? "true" : "false");
-		escaped_member(out, "console", outcome->console);
+		put_member(out, "console", outcome->console);
 		fputc('}', out);
 	} else {
 		fputs(",\"outcome\":null", out);

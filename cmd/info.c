@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
-#include "cmd/escaped.h"
 #include "cmd/info-guest.h"
+#include "cmd/quote.h"
 #include "libxenpt/cleanup.h"
 
 XENPT_DEFINE_CLEANUP(struct xenpt_file, file, xenpt_file_close)

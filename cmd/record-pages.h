@@ -23,9 +23,6 @@ bool record_pages_take(void *arg, uint64_t cr3, uint64_t address, uint8_t page[4
  */
 void record_pages_hint(struct record_pages *pages, const struct xenpt_registers *regs);
 
-/* A new epoch: all is written anew. */
-void record_pages_forget(struct record_pages *pages);
-
 /* What could not be written: the first error, the caller's; NULL: none. */
 struct xenpt_error *record_pages_error(struct record_pages *pages);
 

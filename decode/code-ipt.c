@@ -50,6 +50,7 @@ enum {
 
 struct flow_code {
 	const struct xenpt_image *image;
+	uint32_t epoch;
 	ARRAY(struct code_range) own; /* of any space; in order, apart */
 	struct pt_image *plain; /* no sections, no cache: slow, but knows all modes */
 	struct code_mode {
@@ -89,9 +90,15 @@ void code_config(struct pt_config *config)
 	config->flags.variant.block.end_on_jump = 1;
 }
 
-const struct xenpt_image *code_image(const struct flow_code *code)
+void code_set_epoch(struct flow_code *code, uint32_t epoch)
 {
-	return code->image;
+	code->epoch = epoch;
+}
+
+size_t code_read(const struct flow_code *code, uint64_t cr3, uint64_t address, void *buf,
+		 size_t size)
+{
+	return xenpt_image_read(code->image, code->epoch, cr3, address, buf, size);
 }
 
 /* ---- what is an address space's own ---- */
@@ -249,7 +256,7 @@ static int read_memory(uint8_t *buf, size_t size, const struct pt_asid *asid, ui
 {
 	const struct flow_code *code = arg;
 	uint64_t cr3 = asid->cr3 == pt_asid_no_cr3 ? XENPT_CR3_ANY : asid->cr3;
-	size_t read = xenpt_image_read(code->image, 0, cr3, ip, buf, size);
+	size_t read = code_read(code, cr3, ip, buf, size);
 
 	return read ? (int)read : -pte_nomap;
 }
@@ -261,6 +268,36 @@ static struct pt_image *image_alloc(struct flow_code *code)
 	if (image)
 		pt_image_set_callback(image, read_memory, code);
 	return image;
+}
+
+/*
+ * A section of all address spaces, without what is some space's own and depends on the
+ * epoch: that must come through the callback. Others' sections have nothing of it.
+ */
+static int add_around_varying(struct mode_code *code, const char *path,
+			      const struct image_section *section, unsigned int mode,
+			      const struct image_range *varying, size_t count)
+{
+	uint64_t address = section->address, end = address + section->size;
+	int status = 0;
+
+	for (size_t i = 0; address < end && status >= 0; i++) {
+		struct image_section piece = *section;
+		uint64_t stop =
+			i < count && varying[i].begin < end ? varying[i].begin : end;
+
+		if (stop > address) {
+			piece.address = address;
+			piece.size = stop - address;
+			piece.offset += address - section->address;
+			status = add_section(code, path, &piece, mode);
+		}
+		if (stop == end)
+			break;
+		if (varying[i].end > address)
+			address = varying[i].end;
+	}
+	return status;
 }
 
 /*
@@ -277,8 +314,9 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 {
 	_cleanup_(mode_code_cleanup) struct mode_code *mode = calloc(1, sizeof(*mode));
 	const struct image_section *sections;
+	const struct image_range *varying;
+	size_t count, varying_count;
 	char path[64];
-	size_t count;
 
 	if (!mode)
 		return xenpt_error_no_memory();
@@ -286,9 +324,12 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 	if (!mode->sections)
 		return xenpt_error_no_memory();
 	sections = xenpt_image_sections(code->image, &count);
+	varying = xenpt_image_varying(code->image, &varying_count);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(code->image));
 	for (size_t i = count; i-- > 0;) {
-		int status = add_section(mode, path, &sections[i], bits);
+		bool any = sections[i].cr3 == XENPT_CR3_ANY;
+		int status = add_around_varying(mode, path, &sections[i], bits, varying,
+						any ? varying_count : 0);
 
 		/* libipt calls both invalid: no memory, and no file. */
 		if (status < 0 && access(path, R_OK) < 0)
@@ -308,7 +349,7 @@ struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_cod
 {
 	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
 	const struct image_section *sections;
-	size_t count;
+	size_t count, varying_count;
 
 	if (!code)
 		return xenpt_error_no_memory();
@@ -318,7 +359,8 @@ struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_cod
 		return xenpt_error_no_memory();
 	sections = xenpt_image_sections(image, &count);
 	XENPT_TRY(find_own(code, sections, count));
-	if (count <= SECTIONS_MAX) {
+	xenpt_image_varying(image, &varying_count);
+	if (count <= SECTIONS_MAX && varying_count <= SECTIONS_MAX - count) {
 		XENPT_TRY(mode_create(code, 64, &code->modes[MODE_64].code));
 	} else {
 		for (size_t i = 0; i < MODES; i++)

@@ -14,9 +14,15 @@ void code_destroy(struct flow_code *code);
 /* How all decoders of the code cut blocks, for they share what libipt caches. */
 void code_config(struct pt_config *config);
 
+/* The epoch of what is decoded next: to be said again whenever that may have changed. */
+void code_set_epoch(struct flow_code *code, uint32_t epoch);
+
+/* Copy code of an address space, as it is in that epoch; how many bytes there were. */
+size_t code_read(const struct flow_code *code, uint64_t cr3, uint64_t address, void *buf,
+		 size_t size);
+
 /* For code that runs in 16, 32 or 64 bits; 0: it is not known. */
 struct pt_image *code_sections(struct flow_code *code, unsigned int bits);
-const struct xenpt_image *code_image(const struct flow_code *code);
 
 /*
  * Whether an address space has code of its own at @address. While libipt knows no

@@ -257,7 +257,8 @@ bool event_ipt_take(struct flow *flow, struct out *out)
 	flow->status = pt_blk_event(flow->decoder, &ev, sizeof(ev));
 	if (flow->status < 0)
 		return true;
-	if (ev.status_update && offset_now(flow) > flow->span.size) {
+	/* Until a span's first instruction, it is its own PSB+ that tells. */
+	if (ev.status_update && !flow->first && offset_now(flow) > flow->span.size) {
 		const uint64_t *ip = status_ip(&ev);
 
 		if (ip)

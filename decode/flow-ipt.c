@@ -60,6 +60,7 @@ static struct xenpt_error *flow_create(const struct xenpt_cpu *cpu,
 	flow->first = true;
 	flow->now.cr3 = XENPT_CR3_ANY;
 	trust_init(&flow->trust, &flow->span);
+	code_set_epoch(code, span->epoch);
 
 	cpu_config(cpu, &config);
 	config.begin = (uint8_t *)span->data;
@@ -195,8 +196,7 @@ static __attribute__((noinline)) uint8_t last_branch(const struct flow *flow,
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
 
-	size = xenpt_image_read(code_image(flow->code), 0, flow->now.cr3, block->end_ip,
-				insn, sizeof(insn));
+	size = code_read(flow->code, flow->now.cr3, block->end_ip, insn, sizeof(insn));
 	return insn_branch(insn, size, flow->now.mode);
 }
 
@@ -483,6 +483,8 @@ static bool flow_next(struct flow *flow, struct xenpt_event *events, size_t max,
 	struct xenpt_event doubt;
 	bool more = true;
 
+	/* Another flow may have used the code in between. */
+	code_set_epoch(flow->code, flow->span.epoch);
 	if (flow->pendings) {
 		memcpy(events, flow->pending, flow->pendings * sizeof(*events));
 		out.count = flow->pendings;

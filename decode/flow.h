@@ -22,6 +22,7 @@ struct flow_span {
 	size_t size;     /* bytes to decode */
 	size_t ahead;    /* bytes of the next span's PSB+ after them, or 0 */
 	uint64_t offset; /* of data in the vCPU's trace */
+	uint32_t epoch;  /* in which it ran: of the code */
 	const struct xenpt_sample *samples; /* registers, read within it or at its end */
 	size_t sample_count;
 };

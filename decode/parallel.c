@@ -344,6 +344,23 @@ static void drop_known(const struct flow_state *known, const struct segment *seg
 	batch->count -= i - kept;
 }
 
+/* What the segmenter notes of a change of code, it notes without what it comes in. */
+static void place_notes(const struct flow_state *known, const struct job *job,
+			struct batch *batch)
+{
+	for (size_t i = 0; i < job->segment.note_count; i++) {
+		struct xenpt_event *event = &batch->events[i];
+
+		if (event->type != XENPT_EVENT_CODE)
+			continue;
+		event->time = known->time;
+		if (!job->segment.joined)
+			continue;
+		event->cr3 = known->cr3;
+		event->mode = known->mode;
+	}
+}
+
 /* The first job has been read to its end. */
 static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 {
@@ -353,7 +370,8 @@ static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 	lane->first = job->next;
 	if (!lane->first)
 		lane->last = &lane->first;
-	lane->known = job->state;
+	if (job->flow)
+		lane->known = job->state;
 	xenpt_stats_merge(&lane->counts, &job->counts);
 	lane->jobs--;
 	lanes->jobs--;
@@ -363,6 +381,13 @@ static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 	job_destroy(lanes, job);
 	pthread_cond_broadcast(&lanes->work);
 	return err;
+}
+
+/* The first batch of a job: what was known before it is known here. */
+static void begin_job(const struct lane *lane, const struct job *job, struct batch *batch)
+{
+	place_notes(&lane->known, job, batch);
+	drop_known(&lane->known, &job->segment, batch);
 }
 
 /* The lane's next batch, NULL at its end. Locked. */
@@ -381,7 +406,7 @@ static struct xenpt_error *take_batch(struct lanes *lanes, struct lane *lane,
 			if (job->batches-- == JOB_BATCHES)
 				pthread_cond_broadcast(&lanes->work);
 			if (!job->read)
-				drop_known(&lane->known, &job->segment, batch);
+				begin_job(lane, job, batch);
 			job->read = true;
 			*ret = batch;
 			return NULL;

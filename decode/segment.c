@@ -17,6 +17,8 @@
 
 #define PSB_SIZE 16
 
+#define NO_LIMIT SIZE_MAX
+
 /* Branch packets that no engine reads ahead of the instructions; libipt: 2. */
 #define READ_AHEAD 4
 
@@ -34,8 +36,22 @@ struct segmenter {
 	const struct xenpt_sample *samples; /* of the vCPU, that are in no span yet */
 	size_t sample_count;
 
+	/*
+	 * Code changes: no span goes on past the limit, but what is behind it is
+	 * looked at to join it.
+	 *
+	 *	buf        limit       size
+	 *	 | epoch    | next_epoch |
+	 */
+	uint32_t epoch;
+	size_t limit; /* NO_LIMIT: all of buf is of one epoch */
+	uint32_t next_epoch;
+	uint32_t noted; /* the epoch that events have told of */
+
 	/* About the span that starts at buf: */
-	size_t checked;  /* the last PSB that is no place to cut */
+	size_t checked; /* the last PSB that is no place to cut */
+	size_t spare;   /* a PSB that may be one, though it is early; 0: none */
+	size_t spare_ahead;
 	size_t searched; /* up to here there is no other */
 	size_t scanned;  /* packets before this were looked at for a PIP */
 	bool pip;        /* there is one */
@@ -72,6 +88,7 @@ struct xenpt_error *segmenter_create(const struct xenpt_file *file, uint32_t vcp
 
 	if (!segmenter)
 		return xenpt_error_no_memory();
+	segmenter->limit = NO_LIMIT;
 	XENPT_TRY(stream_create(file, vcpu, &segmenter->stream));
 	find_samples(segmenter, xenpt_file_info(file), vcpu);
 	*ret = no_cleanup_ptr(segmenter);
@@ -130,7 +147,8 @@ static const struct xenpt_packet *walk_next(struct walk *walk)
  * (no payload that looks like one), and whether enough happened in between: an
  * engine reads ahead, and must not take the one PSB+ for the other.
  */
-static bool psb_is_reached(const uint8_t *data, size_t before, size_t psb)
+static bool psb_is_reached(const uint8_t *data, size_t before, size_t psb,
+			   unsigned int enough)
 {
 	const struct xenpt_packet *packet;
 	unsigned int branches = 0;
@@ -149,12 +167,13 @@ static bool psb_is_reached(const uint8_t *data, size_t before, size_t psb)
 			break;
 		}
 	}
-	return end == psb && branches >= READ_AHEAD;
+	return end == psb && branches >= enough;
 }
 
 /* What a decoder that starts at a PSB gets to know before the first instruction. */
 struct psb_plus {
-	size_t end; /* after PSBEND */
+	size_t end;  /* after PSBEND */
+	uint64_t ip; /* 0: tracing is off */
 	bool complete;
 	bool pip;
 	bool mode;
@@ -187,6 +206,7 @@ static void psb_plus_read(const uint8_t *data, size_t psb, size_t size,
 			fup = true;
 			if (ended)
 				return;
+			ret->ip = packet->payload;
 			break;
 		case XENPT_PACKET_PSBEND:
 			ret->end = packet->offset + packet->size;
@@ -233,19 +253,21 @@ static bool has_pip(struct segmenter *segmenter, size_t end)
 /* The PSB after the one that was checked; no byte is looked at again and again. */
 static bool next_psb(struct segmenter *segmenter, size_t *ret)
 {
-	size_t from = segmenter->checked + PSB_SIZE;
+	size_t from = segmenter->checked + PSB_SIZE, end = segmenter->size;
 	const uint8_t *psb;
 
+	if (segmenter->limit < end && end - segmenter->limit > PSB_SIZE)
+		end = segmenter->limit + PSB_SIZE;
 	if (from < segmenter->searched)
 		from = segmenter->searched;
-	if (from > segmenter->size)
+	if (from > end)
 		return false;
-	psb = psb_find(segmenter->buf + from, segmenter->size - from);
+	psb = psb_find(segmenter->buf + from, end - from);
 	if (psb)
 		*ret = segmenter->searched = psb - segmenter->buf;
-	else if (segmenter->size - from >= PSB_SIZE)
-		segmenter->searched = segmenter->size - PSB_SIZE + 1;
-	return psb;
+	else if (end - from >= PSB_SIZE)
+		segmenter->searched = end - PSB_SIZE + 1;
+	return psb && (size_t)(psb - segmenter->buf) <= segmenter->limit;
 }
 
 /*
@@ -259,20 +281,27 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 	const uint8_t *data = segmenter->buf;
 
 	for (;;) {
+		bool limited = segmenter->limit != NO_LIMIT;
 		size_t before = segmenter->checked, psb;
+		/* A span's own first PSB+ is known to the engine. */
+		unsigned int enough = limited && !before ? 0 : READ_AHEAD;
 		struct psb_plus plus;
 
 		if (!next_psb(segmenter, &psb))
 			return false;
 		if (!all && segmenter->size - psb < PSB_PLUS_MAX)
 			return false;
-		if (psb >= SPAN_SIZE && psb_is_reached(data, before, psb)) {
+		if ((psb >= SPAN_SIZE || limited) &&
+		    psb_is_reached(data, before, psb, enough)) {
 			psb_plus_read(data, psb, segmenter->size, &plus);
 			if (plus.complete && plus.mode &&
 			    (plus.pip || !has_pip(segmenter, psb))) {
 				*cut_ret = psb;
 				*ahead_ret = plus.end - psb;
-				return true;
+				if (psb >= SPAN_SIZE || psb == segmenter->limit)
+					return true;
+				segmenter->spare = psb;
+				segmenter->spare_ahead = plus.end - psb;
 			}
 		}
 		segmenter->checked = psb;
@@ -302,18 +331,30 @@ static bool reserve(struct segmenter *segmenter, size_t size)
 	return true;
 }
 
-/* Append the next piece of the trace, if there is one without a gap between. */
+/*
+ * Append the next piece of the trace, if there is one without a gap between, and none of
+ * two epochs is in the buffer.
+ */
 static struct xenpt_error *fill(struct segmenter *segmenter, bool *ret)
 {
 	size_t size = stream_next_size(segmenter->stream);
+	uint32_t epoch = stream_next_epoch(segmenter->stream);
+	bool limited = segmenter->limit != NO_LIMIT;
 
-	*ret = size > 0;
-	if (!size)
+	*ret = size > 0 && (!limited || epoch == segmenter->next_epoch);
+	if (!*ret)
 		return NULL;
 	if (!reserve(segmenter, size))
 		return xenpt_error_no_memory();
-	if (!segmenter->size)
+	if (!segmenter->size) {
 		segmenter->offset = stream_offset(segmenter->stream);
+		segmenter->epoch = epoch;
+	} else if (!limited && epoch != segmenter->epoch) {
+		segmenter->limit = segmenter->size;
+		segmenter->next_epoch = epoch;
+		/* A PSB that came too early to cut at may do now. */
+		segmenter->checked = segmenter->searched = 0;
+	}
 	XENPT_TRY(
 		stream_read(segmenter->stream, segmenter->buf + segmenter->size, &size));
 	*ret = size > 0;
@@ -330,6 +371,23 @@ static void drop(struct segmenter *segmenter, size_t size)
 	segmenter->buf += size;
 	segmenter->size -= size;
 	segmenter->offset += size;
+	if (segmenter->limit == NO_LIMIT)
+		return;
+	if (size < segmenter->limit) {
+		segmenter->limit -= size;
+		return;
+	}
+	segmenter->limit = NO_LIMIT;
+	segmenter->epoch = segmenter->next_epoch;
+}
+
+/* The next span starts after the first @size bytes. */
+static void leave(struct segmenter *segmenter, size_t size)
+{
+	segmenter->checked = segmenter->searched = segmenter->spare = 0;
+	segmenter->scanned = 0;
+	segmenter->pip = false;
+	drop(segmenter, size);
 }
 
 static void skip_samples(struct segmenter *segmenter, size_t count)
@@ -379,22 +437,20 @@ static struct xenpt_error *take_span(struct segmenter *segmenter, size_t size,
 		.size = size,
 		.ahead = ahead,
 		.offset = segmenter->offset,
+		.epoch = segmenter->epoch,
 	};
 	take_samples(segmenter, segment);
 	segment->joined = segmenter->joined;
 	segmenter->joined = segmenter->synced = ahead > 0;
-	segmenter->checked = segmenter->searched = 0;
-	segmenter->scanned = 0;
-	segmenter->pip = false;
-	drop(segmenter, size);
+	leave(segmenter, size);
 	return NULL;
 }
 
-static void note(struct segment *segment, unsigned int reason, uint64_t offset,
-		 uint64_t value)
+static void note(struct segment *segment, unsigned int type, unsigned int reason,
+		 uint64_t offset, uint64_t value)
 {
 	segment->notes[segment->note_count++] = (struct xenpt_event){
-		.type = XENPT_EVENT_GAP,
+		.type = type,
 		.reason = reason,
 		.offset = offset,
 		.value = value,
@@ -406,9 +462,18 @@ static void note(struct segment *segment, unsigned int reason, uint64_t offset,
 static void note_skipped(struct segmenter *segmenter, struct segment *segment)
 {
 	if (segmenter->skipped)
-		note(segment, XENPT_GAP_NO_PSB, segmenter->offset - segmenter->skipped,
-		     segmenter->skipped);
+		note(segment, XENPT_EVENT_GAP, XENPT_GAP_NO_PSB,
+		     segmenter->offset - segmenter->skipped, segmenter->skipped);
 	segmenter->skipped = 0;
+}
+
+/* What the next span starts with is another epoch than what ended the last one. */
+static void note_epoch(struct segmenter *segmenter, struct segment *segment)
+{
+	if (segmenter->noted != segmenter->epoch)
+		note(segment, XENPT_EVENT_CODE, 0, segmenter->offset, segmenter->epoch);
+	segmenter->noted = segmenter->epoch;
+	segment->joined = segmenter->joined;
 }
 
 /*
@@ -435,48 +500,117 @@ static bool cross_seam(struct segmenter *segmenter, struct segment *segment)
 {
 	struct stream_gap gap;
 
-	segmenter->offset += segmenter->size;
 	segmenter->skipped += segmenter->size;
-	segmenter->size = 0;
+	drop(segmenter, segmenter->size);
 	segmenter->joined = false;
 	note_skipped(segmenter, segment);
 	if (!stream_gap(segmenter->stream, &gap))
 		return !stream_end(segmenter->stream);
-	note(segment, gap.reason, gap.offset, gap.lost);
+	note(segment, XENPT_EVENT_GAP, gap.reason, gap.offset, gap.lost);
 	return true;
+}
+
+/* Whether what a cut at the limit needs is there, and no more will help. */
+static bool limit_is_ready(const struct segmenter *segmenter)
+{
+	return segmenter->limit != NO_LIMIT &&
+	       segmenter->size - segmenter->limit >= PSB_PLUS_MAX;
+}
+
+/*
+ * Where to cut where find_cut() found nothing, at a seam, the end, or a limit. If the
+ * PSB at the limit comes too soon after another, then before that one; else what
+ * comes next does not join.
+ */
+static void force_cut(const struct segmenter *segmenter, size_t *cut_ret,
+		      size_t *ahead_ret)
+{
+	if (segmenter->limit != NO_LIMIT && segmenter->checked == segmenter->limit &&
+	    segmenter->spare) {
+		*cut_ret = segmenter->spare;
+		*ahead_ret = segmenter->spare_ahead;
+		return;
+	}
+	*cut_ret =
+		segmenter->limit < segmenter->size ? segmenter->limit : segmenter->size;
+	*ahead_ret = 0;
+}
+
+/*
+ * Whether nothing ran up to @cut: two PSB+ at the same IP, with but time in between. An
+ * engine would go on past the second, which looks like the first.
+ */
+static bool nothing_ran(const struct segmenter *segmenter, size_t cut)
+{
+	const struct xenpt_packet *packet;
+	struct psb_plus first, second;
+	struct walk walk;
+
+	psb_plus_read(segmenter->buf, 0, cut, &first);
+	psb_plus_read(segmenter->buf, cut, segmenter->size, &second);
+	if (!first.end || first.ip != second.ip)
+		return false;
+	walk_init(&walk, segmenter->buf, first.end, cut);
+	while ((packet = walk_next(&walk))) {
+		switch (packet->type) {
+		case XENPT_PACKET_PAD:
+		case XENPT_PACKET_TSC:
+		case XENPT_PACKET_TMA:
+		case XENPT_PACKET_MTC:
+		case XENPT_PACKET_CYC:
+		case XENPT_PACKET_CBR:
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+/* More bytes to look for the first PSB in; @more_ret false: the trace has ended. */
+static struct xenpt_error *fill_unsynced(struct segmenter *segmenter,
+					 struct segment *segment, bool *more_ret)
+{
+	bool filled;
+
+	XENPT_TRY(fill(segmenter, &filled));
+	if (!filled && segmenter->limit != NO_LIMIT) {
+		segmenter->skipped += segmenter->limit;
+		drop(segmenter, segmenter->limit);
+	} else if (!filled) {
+		*more_ret = cross_seam(segmenter, segment);
+	}
+	return NULL;
 }
 
 struct xenpt_error *segmenter_next(struct segmenter *segmenter, struct segment *ret,
 				   bool *end_ret)
 {
 	struct segment segment = {};
-	bool more = true, filled;
+	bool more = true, filled, found;
 	size_t cut, ahead;
 
-	/* Crossing a seam makes two notes, the start of a span one more. */
-	while (more && !segment.data && segment.note_count + 3 <= SEGMENT_NOTES_MAX) {
+	/* Crossing a seam makes two notes, the start of a span two more. */
+	while (more && !segment.data && segment.note_count + 4 <= SEGMENT_NOTES_MAX) {
 		if (!segmenter->synced && !find_start(segmenter)) {
-			XENPT_TRY(fill(segmenter, &filled));
-			if (!filled)
-				more = cross_seam(segmenter, &segment);
+			XENPT_TRY(fill_unsynced(segmenter, &segment, &more));
 			continue;
 		}
 		note_skipped(segmenter, &segment);
-		if (find_cut(segmenter, false, &cut, &ahead)) {
-			XENPT_TRY(take_span(segmenter, cut, ahead, &segment));
-			break;
-		}
+		note_epoch(segmenter, &segment);
+		found = find_cut(segmenter, false, &cut, &ahead);
 		filled = false;
-		if (segmenter->size < SPAN_MAX)
+		if (!found && segmenter->size < SPAN_MAX && !limit_is_ready(segmenter))
 			XENPT_TRY(fill(segmenter, &filled));
 		if (filled)
 			continue;
-		/* A seam, or the end. */
-		if (!find_cut(segmenter, true, &cut, &ahead)) {
-			cut = segmenter->size;
-			ahead = 0;
-		}
-		XENPT_TRY(take_span(segmenter, cut, ahead, &segment));
+		/* A seam, a limit, or the end. */
+		if (!found && !find_cut(segmenter, true, &cut, &ahead))
+			force_cut(segmenter, &cut, &ahead);
+		if (ahead && nothing_ran(segmenter, cut))
+			leave(segmenter, cut);
+		else
+			XENPT_TRY(take_span(segmenter, cut, ahead, &segment));
 	}
 	segment.read = segmenter->filled - segmenter->size;
 	*end_ret = !more && !segment.note_count;

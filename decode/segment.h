@@ -11,13 +11,13 @@
 #include "flow.h"
 #include "libxenpt/cleanup.h"
 
-/* What is missing before the span: gaps, and bytes before the first PSB. */
+/* What is before the span: gaps, bytes before the first PSB, a change of code. */
 #define SEGMENT_NOTES_MAX 8
 
 struct segment {
 	uint8_t *data;                               /* behind the span */
 	struct flow_span span;                       /* size 0: notes only */
-	struct xenpt_event notes[SEGMENT_NOTES_MAX]; /* GAP */
+	struct xenpt_event notes[SEGMENT_NOTES_MAX]; /* GAP, CODE; joined: only CODE */
 	size_t note_count;
 	bool joined;   /* goes on where the span before it ended */
 	uint64_t read; /* bytes of trace up to its end */

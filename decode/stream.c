@@ -73,6 +73,11 @@ size_t stream_next_size(const struct stream *stream)
 	return stream->next->size;
 }
 
+uint32_t stream_next_epoch(const struct stream *stream)
+{
+	return stream_next_size(stream) ? stream->next->epoch : 0;
+}
+
 struct xenpt_error *stream_read(struct stream *stream, void *buf, size_t *size_ret)
 {
 	size_t size = stream_next_size(stream);

@@ -34,6 +34,9 @@ XENPT_DEFINE_CLEANUP(struct stream, stream, stream_destroy)
 /* Bytes of the next piece; 0 at a gap and at the end. */
 size_t stream_next_size(const struct stream *stream);
 
+/* The epoch that the next piece ran in. */
+uint32_t stream_next_epoch(const struct stream *stream);
+
 /*
  * Copy the next piece, stream_next_size() bytes, and move on. A damaged one
  * gives 0 bytes, and a gap of reason DAMAGED in its place.

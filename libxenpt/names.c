@@ -65,6 +65,7 @@ const char *xenpt_event_type_name(unsigned int type)
 		[XENPT_EVENT_PWRX] = "pwrx",
 		[XENPT_EVENT_GAP] = "gap",
 		[XENPT_EVENT_ERROR] = "error",
+		[XENPT_EVENT_CODE] = "code",
 		[XENPT_EVENT_DOUBT] = "doubt",
 	};
 
