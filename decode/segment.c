@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "packet.h"
+#include "psb.h"
 #include "segment.h"
 #include "stream.h"
 
@@ -11,11 +12,6 @@
 
 /* PSBs are at most 64 MiB apart: PSBFreq 15, SDM "IA32_RTIT_CTL MSR". */
 #define SPAN_MAX ((64 << 20) + SPAN_SIZE)
-
-/* No PSB+, PADs and all, is longer; nor what comes between it and TIP.PGE. */
-#define PSB_PLUS_MAX (4 << 10)
-
-#define PSB_SIZE 16
 
 #define NO_LIMIT SIZE_MAX
 
@@ -104,143 +100,16 @@ void segmenter_destroy(struct segmenter *segmenter)
 	free(segmenter);
 }
 
-/* ---- packets ---- */
-
-/* Walks the packets of a piece of trace that starts with one. */
-struct walk {
-	struct packet_state state;
-	const uint8_t *data;
-	size_t pos, end;
-	struct xenpt_packet packets[64];
-	size_t next, count;
-};
-
-static void walk_init(struct walk *walk, const uint8_t *data, size_t pos, size_t end)
-{
-	packet_reset(&walk->state, pos);
-	walk->state.synced = true;
-	walk->data = data;
-	walk->pos = pos;
-	walk->end = end;
-	walk->next = walk->count = 0;
-}
-
-/* NULL: the end, or a packet that is cut by it. */
-static const struct xenpt_packet *walk_next(struct walk *walk)
-{
-	if (walk->next == walk->count) {
-		size_t used;
-
-		walk->next = 0;
-		walk->count = packet_decode(&walk->state, walk->data + walk->pos,
-					    walk->end - walk->pos, false, walk->packets,
-					    64, &used);
-		walk->pos += used;
-		if (!walk->count)
-			return NULL;
-	}
-	return &walk->packets[walk->next++];
-}
-
-/*
- * Whether the PSB at @psb is one that a walk from the PSB before it comes to
- * (no payload that looks like one), and whether enough happened in between: an
- * engine reads ahead, and must not take the one PSB+ for the other.
- */
-static bool psb_is_reached(const uint8_t *data, size_t before, size_t psb,
-			   unsigned int enough)
-{
-	const struct xenpt_packet *packet;
-	unsigned int branches = 0;
-	uint64_t end = before;
-	struct walk walk;
-
-	walk_init(&walk, data, before, psb);
-	while ((packet = walk_next(&walk))) {
-		end = packet->offset + packet->size;
-		switch (packet->type) {
-		case XENPT_PACKET_TNT_8:
-		case XENPT_PACKET_TNT_64:
-		case XENPT_PACKET_TIP:
-		case XENPT_PACKET_TIP_PGE:
-			branches++;
-			break;
-		}
-	}
-	return end == psb && branches >= enough;
-}
-
-/* What a decoder that starts at a PSB gets to know before the first instruction. */
-struct psb_plus {
-	size_t end;  /* after PSBEND */
-	uint64_t ip; /* 0: tracing is off */
-	bool complete;
-	bool pip;
-	bool mode;
-};
-
-static void psb_plus_read(const uint8_t *data, size_t psb, size_t size,
-			  struct psb_plus *ret)
-{
-	const struct xenpt_packet *packet;
-	bool ended = false, fup = false;
-	struct walk walk;
-
-	*ret = (struct psb_plus){};
-	if (size - psb > PSB_PLUS_MAX)
-		size = psb + PSB_PLUS_MAX;
-	walk_init(&walk, data, psb, size);
-	while ((packet = walk_next(&walk))) {
-		switch (packet->type) {
-		case XENPT_PACKET_PSB:
-			if (packet->offset != psb)
-				return;
-			break;
-		case XENPT_PACKET_PIP:
-			ret->pip = true;
-			break;
-		case XENPT_PACKET_MODE_EXEC:
-			ret->mode = true;
-			break;
-		case XENPT_PACKET_FUP:
-			fup = true;
-			if (ended)
-				return;
-			ret->ip = packet->payload;
-			break;
-		case XENPT_PACKET_PSBEND:
-			ret->end = packet->offset + packet->size;
-			ended = true;
-			/* With an IP, the code runs on from here. */
-			if (fup) {
-				ret->complete = true;
-				return;
-			}
-			break;
-		case XENPT_PACKET_TIP_PGE:
-			ret->complete = ended;
-			return;
-		case XENPT_PACKET_TNT_8:
-		case XENPT_PACKET_TNT_64:
-		case XENPT_PACKET_TIP:
-		case XENPT_PACKET_TIP_PGD:
-		case XENPT_PACKET_OVF:
-		case XENPT_PACKET_BAD:
-			return;
-		}
-	}
-}
-
 /* Whether a PIP stands before @end: then CR3 must be known where a span starts. */
 static bool has_pip(struct segmenter *segmenter, size_t end)
 {
 	const struct xenpt_packet *packet;
-	struct walk walk;
+	struct psb_walk walk;
 
 	if (segmenter->pip)
 		return true;
-	walk_init(&walk, segmenter->buf, segmenter->scanned, end);
-	while ((packet = walk_next(&walk))) {
+	psb_walk_init(&walk, segmenter->buf, segmenter->scanned, end);
+	while ((packet = psb_walk_next(&walk))) {
 		segmenter->scanned = packet->offset + packet->size;
 		if (packet->type == XENPT_PACKET_PIP)
 			return segmenter->pip = true;
@@ -542,29 +411,12 @@ static void force_cut(const struct segmenter *segmenter, size_t *cut_ret,
  */
 static bool nothing_ran(const struct segmenter *segmenter, size_t cut)
 {
-	const struct xenpt_packet *packet;
 	struct psb_plus first, second;
-	struct walk walk;
 
 	psb_plus_read(segmenter->buf, 0, cut, &first);
 	psb_plus_read(segmenter->buf, cut, segmenter->size, &second);
-	if (!first.end || first.ip != second.ip)
-		return false;
-	walk_init(&walk, segmenter->buf, first.end, cut);
-	while ((packet = walk_next(&walk))) {
-		switch (packet->type) {
-		case XENPT_PACKET_PAD:
-		case XENPT_PACKET_TSC:
-		case XENPT_PACKET_TMA:
-		case XENPT_PACKET_MTC:
-		case XENPT_PACKET_CYC:
-		case XENPT_PACKET_CBR:
-			break;
-		default:
-			return false;
-		}
-	}
-	return true;
+	return first.end && first.ip == second.ip &&
+	       psb_is_quiet(segmenter->buf, first.end, cut);
 }
 
 /* More bytes to look for the first PSB in; @more_ret false: the trace has ended. */

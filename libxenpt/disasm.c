@@ -87,8 +87,8 @@ static void decode(struct xenpt_disasm *disasm, struct xenpt_insn *insn)
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	size_t size;
 
-	size = xenpt_image_read(disasm->image, 0, insn->cr3, insn->ip, insn->bytes,
-				sizeof(insn->bytes));
+	size = xenpt_image_read(disasm->image, insn->epoch, insn->cr3, insn->ip,
+				insn->bytes, sizeof(insn->bytes));
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, insn->bytes, size, &decoded,
 						 operands)))
 		return;
@@ -102,8 +102,8 @@ static void decode(struct xenpt_disasm *disasm, struct xenpt_insn *insn)
 	insn->text_size = strlen(insn->text);
 }
 
-const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint64_t cr3,
-					 uint8_t mode, uint64_t ip)
+const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint32_t epoch,
+					 uint64_t cr3, uint8_t mode, uint64_t ip)
 {
 	uint64_t hash = (ip ^ cr3 >> 5) * 0x9e3779b97f4a7c15;
 	struct xenpt_insn *insn = &disasm->insns[hash >> 51];
@@ -111,9 +111,10 @@ const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint64_t c
 	_Static_assert(INSNS == 1 << (64 - 51), "the hash covers the table");
 	if (!mode)
 		mode = 64;
-	if (insn->mode == mode && insn->ip == ip && insn->cr3 == cr3)
+	if (insn->mode == mode && insn->ip == ip && insn->cr3 == cr3 &&
+	    insn->epoch == epoch)
 		return insn;
-	*insn = (struct xenpt_insn){ .cr3 = cr3, .ip = ip, .mode = mode };
+	*insn = (struct xenpt_insn){ .cr3 = cr3, .ip = ip, .epoch = epoch, .mode = mode };
 	decode(disasm, insn);
 	return insn;
 }
@@ -132,8 +133,8 @@ void xenpt_disasm_destroy(struct xenpt_disasm *disasm)
 {
 }
 
-const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint64_t cr3,
-					 uint8_t mode, uint64_t ip)
+const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint32_t epoch,
+					 uint64_t cr3, uint8_t mode, uint64_t ip)
 {
 	static const struct xenpt_insn none;
 

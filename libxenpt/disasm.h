@@ -7,6 +7,7 @@
 
 struct xenpt_insn {
 	uint64_t cr3, ip;
+	uint32_t epoch;
 	uint64_t next; /* where it goes on, unless it is the last of its block */
 	uint8_t mode;  /* bits; 0: not in use */
 	uint8_t size;  /* 0: there is no code, or no instruction */
@@ -23,7 +24,7 @@ struct xenpt_error *xenpt_disasm_create(const struct xenpt_image *image,
 void xenpt_disasm_destroy(struct xenpt_disasm *disasm);
 
 /* The instruction at @ip in @mode (0: 64) bits; valid until the next call. */
-const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint64_t cr3,
-					 uint8_t mode, uint64_t ip);
+const struct xenpt_insn *xenpt_disasm_at(struct xenpt_disasm *disasm, uint32_t epoch,
+					 uint64_t cr3, uint8_t mode, uint64_t ip);
 
 #endif

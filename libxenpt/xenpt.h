@@ -853,7 +853,7 @@ enum xenpt_row {
 	XENPT_ROW_TSX = 1 << 5,
 	XENPT_ROW_PTWRITE = 1 << 6,
 	XENPT_ROW_POWER = 1 << 7,   /* CBR, MWAIT, PWRE, EXSTOP, PWRX */
-	XENPT_ROW_STATE = 1 << 8,   /* CR3, VMCS, mode, on, off, stop */
+	XENPT_ROW_STATE = 1 << 8,   /* CR3, VMCS, mode, on, off, stop, code */
 	XENPT_ROW_TROUBLE = 1 << 9, /* gaps, errors, overflows, doubts */
 	XENPT_ROW_TREE = 1 << 10,   /* calls as an indented tree */
 };

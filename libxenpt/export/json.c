@@ -267,6 +267,9 @@ static void put_payload(struct xenpt_sink *sink, const struct xenpt_event *event
 		put_name(out, "reason", xenpt_trouble_name(event->reason));
 		put_dec(out, "skipped", event->value);
 		break;
+	case XENPT_EVENT_CODE:
+		put_dec(out, "epoch", event->value);
+		break;
 	case XENPT_EVENT_DOUBT:
 		put_name(out, "reason", xenpt_doubt_name(event->reason));
 		put_dec(out, "since", event->value);

@@ -77,13 +77,18 @@ static bool wants_insn(struct xenpt_sink *sink, const struct xenpt_event *event,
 	return options->period < 2 || ++sink->insns % options->period == 0;
 }
 
+static uint32_t epoch_now(const struct xenpt_sink *sink)
+{
+	return sink->vcpu < XENPT_VCPUS_MAX ? sink->epochs[sink->vcpu] : 0;
+}
+
 static void insn_rows(struct xenpt_sink *sink, const struct xenpt_event *event)
 {
 	uint64_t ip = event->ip;
 
 	for (unsigned int i = 0; i < event->insns; i++) {
-		const struct xenpt_insn *insn =
-			xenpt_disasm_at(sink->disasm, event->cr3, event->mode, ip);
+		const struct xenpt_insn *insn = xenpt_disasm_at(
+			sink->disasm, epoch_now(sink), event->cr3, event->mode, ip);
 
 		if (wants_insn(sink, event, ip)) {
 			xenpt_out_begin(&sink->out);
@@ -106,7 +111,7 @@ static unsigned int branch_rows(struct xenpt_sink *sink, const struct xenpt_even
 		return 0;
 	case XENPT_BRANCH_COND:
 		return event->has_to && (sink->options.rows & XENPT_ROW_BRANCH) &&
-				       xenpt_taken(&sink->taken, event)
+				       xenpt_taken(&sink->taken, epoch_now(sink), event)
 			       ? XENPT_ROW_BRANCH
 			       : 0;
 	case XENPT_BRANCH_CALL:
@@ -183,6 +188,9 @@ static struct xenpt_error *show(struct xenpt_sink *sink, const struct xenpt_even
 {
 	bool match = xenpt_filter_match(&sink->options.filter, event);
 
+	/* Shown or not: it is what later blocks are read by. */
+	if (event->type == XENPT_EVENT_CODE && sink->vcpu < XENPT_VCPUS_MAX)
+		sink->epochs[sink->vcpu] = event->value;
 	if (sink->tree)
 		XENPT_TRY(xenpt_tree_event(sink, event, match));
 	if (match && (sink->options.rows & ~XENPT_ROW_TREE))

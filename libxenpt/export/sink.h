@@ -42,11 +42,12 @@ struct xenpt_sink {
 	struct xenpt_disasm *disasm; /* or NULL */
 	struct xenpt_tree *tree;     /* or NULL */
 	struct xenpt_taken taken;
-	uint32_t vcpu;       /* whose events these are */
-	uint64_t first_time; /* of all events, shown or not; 0: none yet */
-	uint64_t insns;      /* listed or left out by the period */
-	uint64_t next_time;  /* when the next instruction may be listed */
-	bool shown;          /* shown_vcpu is that of the last row of the tree */
+	uint32_t vcpu;                    /* whose events these are */
+	uint32_t epochs[XENPT_VCPUS_MAX]; /* of each vCPU's code now */
+	uint64_t first_time;              /* of all events, shown or not; 0: none yet */
+	uint64_t insns;                   /* listed or left out by the period */
+	uint64_t next_time;               /* when the next instruction may be listed */
+	bool shown; /* shown_vcpu is that of the last row of the tree */
 	uint32_t shown_vcpu;
 };
 

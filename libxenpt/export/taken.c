@@ -34,7 +34,7 @@ static bool is_prefix(uint8_t byte, uint8_t mode)
 	}
 }
 
-static size_t branch_size(const struct xenpt_image *image,
+static size_t branch_size(const struct xenpt_image *image, uint32_t epoch,
 			  const struct xenpt_event *event, uint8_t mode)
 {
 	uint8_t code[CODE_MAX];
@@ -42,7 +42,7 @@ static size_t branch_size(const struct xenpt_image *image,
 	bool prefix_66 = false;
 
 	if (image)
-		size = xenpt_image_read(image, 0, event->cr3, event->last, code,
+		size = xenpt_image_read(image, epoch, event->cr3, event->last, code,
 					CODE_MAX);
 	for (; used < size && is_prefix(code[used], mode); used++)
 		prefix_66 |= code[used] == 0x66;
@@ -50,7 +50,8 @@ static size_t branch_size(const struct xenpt_image *image,
 	return rest ? used + rest : 0;
 }
 
-bool xenpt_taken(struct xenpt_taken *taken, const struct xenpt_event *event)
+bool xenpt_taken(struct xenpt_taken *taken, uint32_t epoch,
+		 const struct xenpt_event *event)
 {
 	uint64_t hash = (event->last ^ event->cr3 >> 5) * 0x9e3779b97f4a7c15;
 	uint8_t mode = event->mode ? event->mode : 64;
@@ -58,11 +59,12 @@ bool xenpt_taken(struct xenpt_taken *taken, const struct xenpt_event *event)
 
 	_Static_assert(XENPT_TAKEN_CACHE == 1 << (64 - 52), "the hash covers the table");
 	if (taken->cache[i].ip != event->last || taken->cache[i].cr3 != event->cr3 ||
-	    taken->cache[i].mode != (mode | 1)) {
+	    taken->cache[i].mode != (mode | 1) || taken->cache[i].epoch != epoch) {
 		taken->cache[i].ip = event->last;
 		taken->cache[i].cr3 = event->cr3;
+		taken->cache[i].epoch = epoch;
 		taken->cache[i].mode = mode | 1;
-		taken->cache[i].size = branch_size(taken->image, event, mode);
+		taken->cache[i].size = branch_size(taken->image, epoch, event, mode);
 	}
 	/* Without the code, which is rare, a guess: short jumps are the rule. */
 	if (!taken->cache[i].size)

@@ -11,12 +11,14 @@ struct xenpt_taken {
 	const struct xenpt_image *image; /* or NULL */
 	struct {
 		uint64_t cr3, ip;
+		uint32_t epoch;
 		uint8_t mode; /* bits | 1: in use */
 		uint8_t size;
 	} cache[XENPT_TAKEN_CACHE];
 };
 
-/* @event is a block that ended by XENPT_BRANCH_COND. */
-bool xenpt_taken(struct xenpt_taken *taken, const struct xenpt_event *event);
+/* @event is a block of that epoch that ended by XENPT_BRANCH_COND. */
+bool xenpt_taken(struct xenpt_taken *taken, uint32_t epoch,
+		 const struct xenpt_event *event);
 
 #endif

@@ -387,6 +387,10 @@ static void put_state(struct xenpt_sink *sink, const struct xenpt_event *event)
 	case XENPT_EVENT_TSX:
 		put_transaction(sink, event);
 		return;
+	case XENPT_EVENT_CODE:
+		out_str(out, "code has changed: epoch ");
+		out_dec(out, event->value);
+		return;
 	case XENPT_EVENT_STOP:
 		out_str(out, "TraceStop: an address filter ends the trace");
 		break;

@@ -270,10 +270,305 @@ static void test_random(void **state)
 	}
 }
 
+/* ---- by hand ---- */
+
+/* MAIN in all epochs, and its function in the next one. */
+static void begin(struct fixture *fixture)
+{
+	struct xenpt_cpu cpu = { .intel = 1, .family = 6, .model = 0x55 };
+
+	*fixture = (struct fixture){};
+	test_file_init(&fixture->file);
+	check_error(xenpt_writer_cpu(fixture->file.writer, &cpu));
+}
+
+/* A page of nops, which end with @text at its end; else it begins with it. */
+static void add_page(struct fixture *fixture, uint64_t gpa, const char *text, size_t size,
+		     bool at_end)
+{
+	uint8_t page[XENPT_PAGE_SIZE];
+
+	memset(page, 0x90, sizeof(page));
+	memcpy(page + (at_end ? sizeof(page) - size : 0), text, size);
+	check_error(xenpt_writer_pages(fixture->file.writer, gpa, page, sizeof(page)));
+}
+
+static void add_map(struct fixture *fixture, uint64_t address, uint64_t gpa)
+{
+	struct xenpt_mapping mapping = { address, gpa };
+
+	check_error(xenpt_writer_map(fixture->file.writer, CR3, &mapping, 1));
+}
+
+static void add_psb(struct trace *trace, uint64_t ip)
+{
+	struct psb psb = { .mode = 64, .ip = ip, .cr3 = CR3 };
+
+	trace_psb_plus(trace, &psb);
+}
+
+/* An instruction that begins in a page that never changes, and ends in one that does. */
+static void test_straddle(void **state)
+{
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	begin(&fixture);
+	/* 66 | 90 c3, then 66 | 66 90 c3 */
+	add_page(&fixture, 0x10000, "\x66", 1, true);
+	add_page(&fixture, 0x11000, "\x90\xc3", 2, false);
+	add_map(&fixture, 0x1000, 0x10000);
+	add_map(&fixture, 0x2000, 0x11000);
+	for (size_t i = 0; i < 4; i++) {
+		add_psb(&trace, 0x1ffe);
+		for (size_t j = 0; j < 3; j++)
+			trace_ip(&trace, ppt_tip, 0x1ffe);
+		fixture_trace(&fixture, 0, &trace);
+		check_error(xenpt_writer_epoch(fixture.file.writer));
+		add_page(&fixture, 0x11000, i % 2 ? "\x90\xc3" : "\x66\x90\xc3",
+			 i % 2 ? 2 : 3, false);
+	}
+	fixture_decode(&fixture, 1);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_ERROR), 0);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_CODE), 3);
+	for (size_t i = 0; i < 4; i++) {
+		for (size_t j = 0; j < 3; j++) {
+			const struct xenpt_event *event =
+				find(&fixture, &at, XENPT_EVENT_BLOCK);
+
+			assert_int_equal(event->ip, 0x1ffe);
+			assert_int_equal(event->insns, 3);
+			assert_int_equal(event->last, i % 2 ? 0x2002 : 0x2001);
+		}
+	}
+	fixture_deinit(&fixture);
+}
+
+/* No PSB where the code changes: what no decoder can begin with is told. */
+static void test_no_psb(void **state)
+{
+	struct fixture fixture;
+	struct trace trace = {};
+	const struct xenpt_event *event;
+	size_t at = 0;
+
+	begin(&fixture);
+	add_page(&fixture, 0x10000, "\x90\xc3", 2, false);
+	add_map(&fixture, 0x1000, 0x10000);
+	add_psb(&trace, 0x1000);
+	trace_ip(&trace, ppt_tip, 0x1000);
+	fixture_trace(&fixture, 0, &trace);
+	check_error(xenpt_writer_epoch(fixture.file.writer));
+	trace_bytes(&trace, "\0\0\0\0\0\0\0", 7);
+	fixture_trace(&fixture, 0, &trace);
+	check_error(xenpt_writer_epoch(fixture.file.writer));
+	add_page(&fixture, 0x10000, "\x90\x90\xc3", 3, false);
+	trace_bytes(&trace, "\0\0\0", 3);
+	add_psb(&trace, 0x1000);
+	trace_ip(&trace, ppt_tip_pgd, 0x9000);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->insns, 2);
+	event = find(&fixture, &at, XENPT_EVENT_GAP);
+	assert_int_equal(event->reason, XENPT_GAP_NO_PSB);
+	assert_int_equal(event->value, 10);
+	event = find(&fixture, &at, XENPT_EVENT_CODE);
+	assert_int_equal(event->value, 2);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->insns, 3);
+	fixture_deinit(&fixture);
+}
+
+/*
+ * A PSB that comes long after the one before it, with no branch in between: what ran in
+ * between is not lost, nor taken for what comes after.
+ */
+static void test_long_quiet(void **state)
+{
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	begin(&fixture);
+	add_page(&fixture, 0x10000, "\x90\x90\x90\x90\x90\xc3", 6, false);
+	add_map(&fixture, 0x1000, 0x10000);
+	add_psb(&trace, 0x1000);
+	for (size_t i = 0; i < 8; i++)
+		trace_ip(&trace, ppt_tip, 0x1000);
+	add_psb(&trace, 0x1002);
+	for (size_t i = 0; i < 9000; i++)
+		trace_bytes(&trace, "", 1);
+	fixture_trace(&fixture, 0, &trace);
+	check_error(xenpt_writer_epoch(fixture.file.writer));
+	add_page(&fixture, 0x10000, "\x90\x90\x90\x90\xc3", 5, false);
+	add_psb(&trace, 0x1003);
+	for (size_t i = 0; i < 8; i++)
+		trace_ip(&trace, ppt_tip, 0x1000);
+	trace_ip(&trace, ppt_tip_pgd, 0x9000);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	assert_int_equal(count_insns(&fixture), 8 * 6 + 3 + 2 + 8 * 5);
+	find(&fixture, &at, XENPT_EVENT_CODE);
+	assert_int_equal(find(&fixture, &at, XENPT_EVENT_BLOCK)->ip, 0x1003);
+	fixture_deinit(&fixture);
+}
+
+/* The first trace of a vCPU may be of any epoch, and a gap is one in each. */
+static void test_late_and_gap(void **state)
+{
+	struct fixture fixture;
+	struct trace trace = {};
+	const struct xenpt_event *event;
+	size_t at = 0;
+
+	begin(&fixture);
+	describe_vcpu(fixture.file.writer, 0);
+	fixture.vcpu_count = 1;
+	for (size_t i = 0; i < 3; i++)
+		check_error(xenpt_writer_epoch(fixture.file.writer));
+	add_page(&fixture, 0x10000, "\x90\xc3", 2, false);
+	add_map(&fixture, 0x1000, 0x10000);
+	add_psb(&trace, 0x1000);
+	trace_ip(&trace, ppt_tip, 0x1000);
+	fixture_trace(&fixture, 0, &trace);
+	check_error(xenpt_writer_gap(fixture.file.writer, 0, XENPT_GAP_LAPPED, 10));
+	check_error(xenpt_writer_epoch(fixture.file.writer));
+	add_page(&fixture, 0x10000, "\x90\x90\xc3", 3, false);
+	add_psb(&trace, 0x1000);
+	trace_ip(&trace, ppt_tip_pgd, 0x9000);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+
+	event = find(&fixture, &at, XENPT_EVENT_CODE);
+	assert_int_equal(event->value, 3);
+	assert_int_equal(at, 1);
+	find(&fixture, &at, XENPT_EVENT_GAP);
+	event = find(&fixture, &at, XENPT_EVENT_CODE);
+	assert_int_equal(event->value, 4);
+	assert_int_equal(event->cr3, XENPT_CR3_ANY);
+	event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+	assert_int_equal(event->insns, 3);
+	fixture_deinit(&fixture);
+}
+
+/* The event is where the vCPU was; its call stack stays as it is. */
+static void test_event(void **state)
+{
+	const struct xenpt_frame *frames;
+	struct xenpt_stack_change change;
+	struct xenpt_stack *stack;
+	struct fixture fixture;
+	struct trace trace = {};
+	struct psb psb = { .mode = 64, .cr3 = CR3, .ip = 0x1000, .tsc = 100 };
+	bool seen = false;
+	size_t count;
+
+	begin(&fixture);
+	add_page(&fixture, 0x10000, "\xe8\xfb\x0f\0\0", 5, false);
+	add_page(&fixture, 0x11000, "\x90\xc3", 2, false);
+	add_map(&fixture, 0x1000, 0x10000);
+	add_map(&fixture, 0x2000, 0x11000);
+	trace_psb_plus(&trace, &psb);
+	fixture_trace(&fixture, 0, &trace);
+	check_error(xenpt_writer_epoch(fixture.file.writer));
+	add_page(&fixture, 0x11000, "\x90\x90\xc3", 3, false);
+	psb.ip = 0x2000;
+	psb.tsc = 200;
+	trace_psb_plus(&trace, &psb);
+	trace_ip(&trace, ppt_tip_pgd, 0x1005);
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+
+	check_error(xenpt_stack_create(&stack));
+	for (size_t i = 0; i < fixture.count; i++) {
+		const struct xenpt_event *event = &fixture.events[i];
+
+		check_error(xenpt_stack_update(stack, event, &change));
+		if (event->type != XENPT_EVENT_CODE)
+			continue;
+		seen = true;
+		assert_int_equal(event->time, 100);
+		assert_int_equal(event->cr3, CR3);
+		assert_int_equal(event->mode, 64);
+		assert_false(change.lost);
+		frames = xenpt_stack_frames(stack, &count);
+		assert_int_equal(count, 2);
+		assert_int_equal(frames[1].entry, 0x2000);
+	}
+	assert_true(seen);
+	xenpt_stack_destroy(stack);
+	assert_int_equal(count_insns(&fixture), 1 + 3);
+	fixture_deinit(&fixture);
+}
+
+/* Listings show each instruction as it was, though they hide where it changed. */
+static void test_listing(void **state)
+{
+	struct xenpt_sink_options options = {
+		.rows = XENPT_ROW_INSN | XENPT_ROW_STATE,
+		.filter = XENPT_FILTER_ALL,
+	};
+	struct xenpt_batch batch = {};
+	struct xenpt_image *image;
+	struct xenpt_sink *sink;
+	struct xenpt_error *err;
+	struct fixture fixture;
+	struct trace trace = {};
+	char *text = NULL;
+	size_t size;
+
+	begin(&fixture);
+	add_map(&fixture, 0x1000, 0x10000);
+	for (size_t i = 0; i < 2; i++) {
+		add_page(&fixture, 0x10000, i ? "\xf8\xc3" : "\xf9\xc3", 2, false);
+		add_psb(&trace, 0x1000);
+		for (size_t j = 0; j < 4; j++)
+			trace_ip(&trace, ppt_tip, 0x1000);
+		if (i)
+			trace_ip(&trace, ppt_tip_pgd, 0x9000);
+		fixture_trace(&fixture, 0, &trace);
+		check_error(xenpt_writer_epoch(fixture.file.writer));
+	}
+	fixture_decode(&fixture, 1);
+	check_error(xenpt_image_create(fixture.opened, &image));
+	options.image = image;
+	options.out = open_memstream(&text, &size);
+	options.filter.ip_lo = 0x1000;
+	options.filter.ip_hi = 0x1000;
+	err = xenpt_sink_create_text(&options, &sink);
+	if (err && err->code == XENPT_ERROR_UNSUPPORTED) {
+		xenpt_error_destroy(err);
+	} else {
+		const char *last = text;
+
+		check_error(err);
+		batch.events = fixture.events;
+		batch.count = fixture.count;
+		check_error(xenpt_sink_events(sink, &batch));
+		check_error(xenpt_sink_finish(sink));
+		xenpt_sink_destroy(sink);
+		last = strstr(text, "clc");
+		assert_non_null(strstr(text, "stc"));
+		assert_non_null(last);
+		assert_null(strstr(last, "stc"));
+		assert_null(strstr(text, "epoch"));
+	}
+	fclose(options.out);
+	free(text);
+	xenpt_image_destroy(image);
+	fixture_deinit(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_random),       cmocka_unit_test(test_straddle),
+		cmocka_unit_test(test_no_psb),       cmocka_unit_test(test_long_quiet),
+		cmocka_unit_test(test_late_and_gap), cmocka_unit_test(test_event),
+		cmocka_unit_test(test_listing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,7 @@ static bool ask(uint64_t last, uint8_t mode, uint64_t to)
 		.cr3 = XENPT_CR3_ANY,
 	};
 
-	return xenpt_taken(taken, &event);
+	return xenpt_taken(taken, 0, &event);
 }
 
 static void test_sizes(void **state)
