@@ -66,12 +66,6 @@ void info_guest_text(FILE *out, const struct xenpt_file_info *info)
 
 /* ---- JSON -------------------------------------------------------------- */
 
-static void put_member(FILE *out, const char *name, const char *value)
-{
-	fprintf(out, ",\"%s\":", name);
-	quote_json(out, value);
-}
-
 void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 {
 	const struct xenpt_outcome *outcome = info->outcome;
@@ -80,9 +74,9 @@ void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 	if (domain) {
 		fputs(",\"domain\":{\"name\":", out);
 		quote_json(out, domain->name);
-		put_member(out, "uuid", domain->uuid);
-		put_member(out, "type", domain->type);
-		put_member(out, "backend", domain->backend);
+		quote_member(out, "uuid", domain->uuid);
+		quote_member(out, "type", domain->type);
+		quote_member(out, "backend", domain->backend);
 		fprintf(out, ",\"vcpus\":%u,\"memory\":%" PRIu64 "}", domain->vcpus,
 			domain->memory);
 	} else {
@@ -92,7 +86,7 @@ void info_guest_json(FILE *out, const struct xenpt_file_info *info)
 		fputs(",\"outcome\":{\"why\":", out);
 		quote_json(out, outcome->why);
 		fprintf(out, ",\"crashed\":%s", outcome->crashed ? "true" : "false");
-		put_member(out, "console", outcome->console);
+		quote_member(out, "console", outcome->console);
 		fputc('}', out);
 	} else {
 		fputs(",\"outcome\":null", out);

@@ -160,11 +160,11 @@ static struct xenpt_error *find_spaces(struct xenpt_ui *ui, const struct xenpt_f
 static void text_file(FILE *out, const struct xenpt_file_info *info)
 {
 	fputs("file      ", out);
-	escaped_text(out, info->path);
+	quote_text(out, info->path);
 	fprintf(out, "\nformat    %u.%u", info->major, info->minor);
 	if (*info->creator) {
 		fputs(", by ", out);
-		escaped_text(out, info->creator);
+		quote_text(out, info->creator);
 	}
 	fprintf(out, "\nsize      %" PRIu64 " bytes, %" PRIu64 " chunks\n", info->size,
 		info->chunks);
@@ -208,7 +208,7 @@ static void text_vcpus(FILE *out, const struct xenpt_file_info *info)
 
 		fprintf(out, "%6u %15" PRIu64 " %8" PRIu64 " %15" PRIu64 "  ",
 			vcpu->vcpu.id, vcpu->size, vcpu->gaps, vcpu->lost);
-		escaped_text(out, vcpu->vcpu.name);
+		quote_text(out, vcpu->vcpu.name);
 		fputc('\n', out);
 	}
 }
@@ -230,10 +230,10 @@ static void text_images(FILE *out, const struct xenpt_file_info *info)
 			fprintf(out, " %18s  ", "any");
 		else
 			fprintf(out, " %#18" PRIx64 "  ", image->cr3);
-		escaped_text(out, image->name);
+		quote_text(out, image->name);
 		if (*image->build_id) {
 			fputs(", build id ", out);
-			escaped_text(out, image->build_id);
+			quote_text(out, image->build_id);
 		}
 		fputc('\n', out);
 	}
@@ -312,7 +312,7 @@ static void json_vcpus(FILE *out, const struct xenpt_file_info *info)
 		const struct xenpt_vcpu_info *vcpu = &info->vcpus[i];
 
 		fprintf(out, "%s{\"id\":%u", i ? "," : "", vcpu->vcpu.id);
-		escaped_member(out, "name", vcpu->vcpu.name);
+		quote_member(out, "name", vcpu->vcpu.name);
 		fprintf(out,
 			",\"size\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"lost\":%" PRIu64
 			"}",
@@ -330,8 +330,8 @@ static void json_images(FILE *out, const struct xenpt_file_info *info)
 		const struct xenpt_image_info *image = &info->images[i];
 
 		fprintf(out, "%s{\"id\":%u", i ? "," : "", image->id);
-		escaped_member(out, "name", image->name);
-		escaped_member(out, "build_id", image->build_id);
+		quote_member(out, "name", image->name);
+		quote_member(out, "build_id", image->build_id);
 		if (image->cr3 == XENPT_CR3_ANY)
 			fputs(",\"cr3\":null", out);
 		else
@@ -368,7 +368,7 @@ static void json_damages(FILE *out, const struct xenpt_file_info *info)
 
 		fprintf(out, "%s{\"offset\":%" PRIu64 ",\"size\":%" PRIu64, i ? "," : "",
 			damage->offset, damage->size);
-		escaped_member(out, "why", damage->why);
+		quote_member(out, "why", damage->why);
 		fputc('}', out);
 	}
 	fputc(']', out);
@@ -378,13 +378,13 @@ static void show_json(FILE *out, const struct xenpt_file_info *info,
 		      const struct spaces *spaces)
 {
 	fputs("{\"path\":", out);
-	escaped_json(out, info->path);
+	quote_json(out, info->path);
 	fprintf(out,
 		",\"size\":%" PRIu64 ",\"chunks\":%" PRIu64
 		",\"major\":%u,\"minor\":%u,\"complete\":%s",
 		info->size, info->chunks, info->major, info->minor,
 		info->complete ? "true" : "false");
-	escaped_member(out, "creator", info->creator);
+	quote_member(out, "creator", info->creator);
 	json_cpu(out, &info->cpu);
 	info_guest_json(out, info);
 	fprintf(out, ",\"code_size\":%" PRIu64, info->code_size);

@@ -35,3 +35,9 @@ void quote_json(FILE *out, const char *text)
 	}
 	fputc('"', out);
 }
+
+void quote_member(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, ",\"%s\":", name);
+	quote_json(out, text);
+}

@@ -11,4 +11,7 @@ void quote_text(FILE *out, const char *text);
 /* As a JSON string, with its quotes. */
 void quote_json(FILE *out, const char *text);
 
+/* The same as a member after another, with its comma. */
+void quote_member(FILE *out, const char *name, const char *text);
+
 #endif
