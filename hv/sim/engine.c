@@ -325,6 +325,15 @@ static struct xenpt_error *check_fault(struct engine *engine)
 	return NULL;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* uc_close() forgets a few pages' worth of bookkeeping. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libunicorn.so\n";
+}
+#endif
+
 /* ---- Life -------------------------------------------------------------- */
 
 static struct xenpt_error *check(uc_err err, const char *what)
