@@ -15,8 +15,8 @@
 #include "libxenpt/array.h"
 #include "libxenpt/cleanup.h"
 
-#define RING (64u << 10) /* of two regions */
-#define TOPA_PAGES (1 + RING / SIM_PAGE)
+#define RING (16u << 10) /* of two regions */
+
 #define TRUTH "test-sim-trace.truth"
 #define STEPS_MAX 3000000
 
@@ -32,7 +32,7 @@ struct client {
 	ARRAY(struct insn) insns[SIM_VCPUS_MAX]; /* decoded */
 	uint64_t cr3;
 	unsigned int codes, fulls, datas, states, errors;
-	bool lossless, watch;
+	bool lossless, watch, pauses, slow;
 	uint64_t ctl;
 };
 
@@ -58,9 +58,9 @@ static void write_table(struct sim *sim, uint32_t vcpu)
 	const uint64_t table = table_of(vcpu), half = RING / 2;
 	uint64_t *entry = (uint64_t *)engine_at(&sim->memory, table, SIM_PAGE);
 
-	/* Regions are aligned to their size: 32 KiB. */
-	entry[0] = (table + 0x10000) | 3 << XPT_TOPA_SIZE_SHIFT | XPT_TOPA_INT;
-	entry[1] = (table + 0x10000 + half) | 3 << XPT_TOPA_SIZE_SHIFT;
+	/* Regions are aligned to their size: 8 KiB. */
+	entry[0] = (table + 0x10000) | 1 << XPT_TOPA_SIZE_SHIFT | XPT_TOPA_INT;
+	entry[1] = (table + 0x10000 + half) | 1 << XPT_TOPA_SIZE_SHIFT;
 	entry[2] = table | XPT_TOPA_END;
 }
 
@@ -247,12 +247,17 @@ static void run(struct client *client)
 	while (sim_state(sim) != HV_CRASHED && sim_state(sim) != HV_ENDED &&
 	       sim->now < STEPS_MAX) {
 		assert_null(sim_run(sim, 777, &more));
+		if (client->pauses && !sim->code_held)
+			sim_pause(sim);
 		for (uint32_t i = 0; i < sim->vcpu_count; i++) {
+			/* A slow client comes only when it has to. */
+			if (more && client->slow)
+				continue;
 			drain(client, i);
 			if (sim->code_held)
 				decode(client, i);
 		}
-		if (sim->code_held)
+		if (sim->code_held || sim->paused)
 			sim_resume(sim);
 	}
 	assert_true(sim->now < STEPS_MAX);
@@ -303,7 +308,7 @@ static void test_crash(void **state)
 
 static void test_smp(void **state)
 {
-	decodes_to_truth("smp", false, 0);
+	decodes_to_truth("smp", false, XPT_CTL_CYC_EN | XPT_CTL_MTC_EN);
 }
 
 static void test_introspect(void **state)
@@ -316,12 +321,215 @@ static void test_jit(void **state)
 	decodes_to_truth("jit", true, 0);
 }
 
+/* Without what the hypervisor adds, the same comparison finds what is wrong. */
+static void test_wrong(void **state)
+{
+	struct client client = { .lossless = true };
+
+	create(&client, "introspect,no-pip");
+	run(&client);
+	truth_close(client.sim);
+	compare(&client, 0);
+	assert_true(client.errors > 0);
+	destroy(&client);
+
+	client = (struct client){ .lossless = true };
+	create(&client, "jit");
+	run(&client);
+	assert_int_equal(client.codes, 0);
+	assert_true(client.errors > 0);
+	destroy(&client);
+}
+
+/* ---- Time -------------------------------------------------------------- */
+
+/* Of what the domain has come to: its memory, and its time. */
+static uint64_t state_sum(const struct sim *sim)
+{
+	const uint64_t *words = (const uint64_t *)sim->memory.ram;
+	uint64_t sum = sim->now;
+
+	for (size_t i = 0; i < sim->memory.ram_size / sizeof(*words); i++)
+		sum = (sum ^ words[i]) * 0x9e3779b97f4a7c15;
+	return sum;
+}
+
+static uint64_t sum_of(const char *scenario, struct client client, bool traced)
+{
+	uint64_t sum;
+	bool more = true;
+
+	create(&client, scenario);
+	if (traced)
+		run(&client);
+	else
+		while (more)
+			assert_null(sim_run(client.sim, 12345, &more));
+	sum = state_sum(client.sim);
+	destroy(&client);
+	return sum;
+}
+
+/* A seed's domain does the same, whoever looks, in whatever steps. */
+static void test_same(void **state)
+{
+	static const char *const scenarios[] = { "smp,seed=5", "jit,seed=5" };
+	const struct client nobody = {}, fast = { .lossless = true };
+	const struct client slow = { .lossless = true, .slow = true, .watch = true };
+	const struct client pauses = { .pauses = true };
+
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t sum = sum_of(scenarios[i], nobody, false);
+
+		assert_int_equal(sum_of(scenarios[i], nobody, false), sum);
+		assert_int_equal(sum_of(scenarios[i], fast, true), sum);
+		assert_int_equal(sum_of(scenarios[i], slow, true), sum);
+		assert_int_equal(sum_of(scenarios[i], pauses, true), sum);
+	}
+	assert_int_not_equal(sum_of("smp,seed=6", nobody, false),
+			     sum_of("smp,seed=5", nobody, false));
+}
+
+static void test_pauses(void **state)
+{
+	struct client client = { .lossless = true, .pauses = true };
+
+	create(&client, "smp");
+	run(&client);
+	truth_close(client.sim);
+	for (uint32_t i = 0; i < 2; i++)
+		compare(&client, i);
+	assert_int_equal(client.errors, 0);
+	destroy(&client);
+}
+
+/* ---- The ends of a buffer ---------------------------------------------- */
+
+static void run_to_end(struct client *client)
+{
+	bool more = true;
+
+	while (more)
+		assert_null(sim_run(client->sim, 10000, &more));
+	assert_int_equal(sim_state(client->sim), HV_ENDED);
+}
+
+static void start_with(struct client *client, uint64_t first, uint64_t second)
+{
+	uint64_t *entry;
+
+	create(client, "demo");
+	start_trace(client, 0);
+	sim_trace_disable(client->sim, 0);
+	entry = (uint64_t *)engine_at(&client->sim->memory, table_of(0), SIM_PAGE);
+	entry[0] |= first;
+	entry[1] |= second;
+	sim_trace_reset(client->sim, 0);
+	assert_null(sim_trace_enable(client->sim, 0));
+}
+
+static void test_stop(void **state)
+{
+	struct sim_trace_position position;
+	struct client client = {};
+
+	start_with(&client, 0, XPT_TOPA_STOP);
+	run_to_end(&client);
+	sim_trace_position(client.sim, 0, &position);
+	assert_int_equal(position.total, RING);
+	assert_true(position.status & XPT_STATUS_STOPPED);
+	assert_false(position.fault);
+	assert_true(client.datas > 1);
+	drain(&client, 0);
+	/* And again, from the start. */
+	sim_trace_reset(client.sim, 0);
+	sim_trace_position(client.sim, 0, &position);
+	assert_int_equal(position.total, 0);
+	assert_false(position.status & XPT_STATUS_STOPPED);
+	destroy(&client);
+}
+
+static void test_error(void **state)
+{
+	struct sim_trace_position position;
+	struct client client = {};
+
+	start_with(&client, 2, 0); /* a reserved bit */
+	run_to_end(&client);
+	sim_trace_position(client.sim, 0, &position);
+	assert_int_equal(position.total, 0);
+	assert_true(position.status & XPT_STATUS_ERROR);
+	assert_int_equal(client.datas, 1);
+	destroy(&client);
+}
+
+static void test_fault(void **state)
+{
+	struct sim_trace_position position;
+	struct client client = {};
+
+	start_with(&client, 0, 0);
+	assert_true(sim_populate(client.sim, (table_of(0) + 0x10000) / SIM_PAGE + 3, 1,
+				 false));
+	run_to_end(&client);
+	sim_trace_position(client.sim, 0, &position);
+	assert_true(position.fault);
+	assert_int_equal(position.total, 3 * SIM_PAGE);
+	destroy(&client);
+}
+
+/* A vCPU whose buffer is full waits, and says so once. */
+static void test_full(void **state)
+{
+	struct client client = { .lossless = true };
+	struct sim_trace_position position;
+	bool more = true;
+
+	create(&client, "demo");
+	start_trace(&client, 0);
+	while (more)
+		assert_null(sim_run(client.sim, 10000, &more));
+	assert_int_equal(sim_state(client.sim), HV_RUNNING);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_null(sim_run(client.sim, 10000, &more));
+	assert_false(more);
+	assert_int_equal(client.fulls, 1);
+	sim_trace_position(client.sim, 0, &position);
+	assert_true(position.total <= RING);
+	sim_trace_consume(client.sim, 0, position.total);
+	assert_null(sim_run(client.sim, 1000, &more));
+	assert_true(more);
+	/* Nobody waits for a client that is gone. */
+	sim_trace_teardown(client.sim, 0);
+	run_to_end(&client);
+	destroy(&client);
+}
+
+/* It looks for the buffer, and finds it. */
+static void test_hostile(void **state)
+{
+	struct client client = {};
+	bool more = true;
+
+	create(&client, "hostile");
+	start_trace(&client, 0);
+	while (more)
+		assert_null(sim_run(client.sim, 10000, &more));
+	assert_non_null(strstr(sim_console(client.sim), "hostile: spoilt"));
+	assert_null(strstr(sim_console(client.sim), "spoilt 0 tables, 0 pages"));
+	destroy(&client);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_demo), cmocka_unit_test(test_crash),
-		cmocka_unit_test(test_smp),  cmocka_unit_test(test_introspect),
-		cmocka_unit_test(test_jit),
+		cmocka_unit_test(test_demo),    cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_smp),     cmocka_unit_test(test_introspect),
+		cmocka_unit_test(test_jit),     cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_same),    cmocka_unit_test(test_pauses),
+		cmocka_unit_test(test_stop),    cmocka_unit_test(test_error),
+		cmocka_unit_test(test_fault),   cmocka_unit_test(test_full),
+		cmocka_unit_test(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
