@@ -39,7 +39,7 @@ AS_IF([test "$with_$1" != no],
       [PKG_CHECK_MODULES(AS_TR_CPP([$1]), [$3], [xenpt_found=yes], [:])])
 xenpt_version=
 AS_IF([test "$xenpt_found" = yes],
-      [xenpt_version=`$PKG_CONFIG --modversion $3 | sed 1q`])
+      [xenpt_version=`$PKG_CONFIG --modversion "$3" | sed 1q`])
 XENPT_HAVE([$1], [$xenpt_found], [$2], [$xenpt_version])])
 
 # XENPT_WITH_LIB(NAME, DEBIAN-PACKAGE, HEADER, LIBRARY, FUNCTION, PURPOSE)
