@@ -114,9 +114,8 @@ static void fetch_from(struct vcpu *vcpu, uint64_t va, uint8_t *buf, size_t size
 		return;
 	}
 	memcpy(buf, page->host + va % SIM_PAGE, size);
-	if (page->watched != vcpu->sim->watch_round && vcpu->trace.on &&
-	    vcpu->sim->watching)
-		watch_mark(vcpu, page);
+	if (vcpu->sim->watching && vcpu->trace.on)
+		watch_code(vcpu, page, va % SIM_PAGE, size);
 }
 
 /* The engine says garbage of what it cannot decode. */

@@ -327,7 +327,7 @@ static struct xenpt_error *check_fault(struct engine *engine)
 
 #ifdef __SANITIZE_ADDRESS__
 /* uc_close() forgets a few pages' worth of bookkeeping. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libunicorn.so\n";

@@ -28,9 +28,8 @@
 enum sim_page_flag {
 	SIM_PAGE_BUFFER = 1 << 0, /* the client's: PT may write to it */
 	SIM_PAGE_RAN = 1 << 1,    /* code of it was translated by the engine */
-	SIM_PAGE_CODE = 1 << 2,   /* code of it ran while traced; watch.c */
-	SIM_PAGE_TABLE = 1 << 3,  /* … and was found through it */
 };
+#define SIM_LINE 64 /* bytes: what watch.c tells apart; as many to a page */
 
 /* A page of code, by its virtual address. */
 struct code_page {
@@ -157,7 +156,9 @@ struct sim {
 	/* watch.c */
 	bool watching;
 	uint64_t watch_round;
-	struct vcpu *changer; /* wrote to code; or NULL */
+	uint64_t code_lines[SIM_PAGES];  /* that ran while traced */
+	uint64_t table_lines[SIM_PAGES]; /* through which those were found */
+	struct vcpu *changer;            /* wrote to code; or NULL */
 	size_t changed_count;
 	struct changed_page changed[CHANGED_PAGES];
 
@@ -261,8 +262,9 @@ void trace_tell_full(struct vcpu *vcpu);
 /* ---- watch.c ----------------------------------------------------------- */
 
 void watch_update(struct sim *sim); /* who watches may have changed */
-/* Code of @page runs. */
-void watch_mark(struct vcpu *vcpu, struct code_page *page);
+/* Of @page these bytes run. */
+void watch_code(struct vcpu *vcpu, struct code_page *page, uint64_t offset,
+		uint64_t size);
 /* The vCPU is about to write @size bytes at @va; of up to 8 the value is known. */
 void watch_write(struct vcpu *vcpu, uint64_t va, uint64_t size, uint64_t value);
 void watch_hold(struct sim *sim);    /* after a change: show what was before */

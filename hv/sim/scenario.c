@@ -66,12 +66,16 @@ static struct xenpt_error *unknown_scenario(const char *name)
 				  names);
 }
 
+static bool parse_text(const char *value, char *ret, size_t size)
+{
+	return *value && (size_t)snprintf(ret, size, "%s", value) < size;
+}
+
 /* "A+B+C": what they are is for who makes the buffer to say. */
 static bool parse_topa(const char *value, char *ret, size_t size)
 {
-	return *value && strlen(value) < size &&
-	       strspn(value, "0123456789kKmM+") == strlen(value) &&
-	       strcpy(ret, value) == ret;
+	return value[strspn(value, "0123456789kKmM+")] == '\0' &&
+	       parse_text(value, ret, size);
 }
 
 static bool parse_seed(const char *value, uint64_t *ret)
@@ -99,11 +103,8 @@ static bool parse_option(char *option, struct sim_scenario *scenario)
 		return parse_topa(value, scenario->topa, sizeof(scenario->topa));
 	if (value && strcmp(option, "seed") == 0)
 		return parse_seed(value, &scenario->seed);
-	if (value && *value && strcmp(option, "truth") == 0 &&
-	    strlen(value) < sizeof(scenario->truth)) {
-		strcpy(scenario->truth, value);
-		return true;
-	}
+	if (value && strcmp(option, "truth") == 0)
+		return parse_text(value, scenario->truth, sizeof(scenario->truth));
 	return false;
 }
 

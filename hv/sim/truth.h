@@ -11,7 +11,10 @@
 enum truth_type {
 	/*
 	 * Instructions ip..last retired, one after the other in memory, in cr3; they end
-	 * at a branch (taken or not), a change of CR3, or an event.
+	 * at a branch (taken or not), a change of CR3, an event, a VM exit, or where one
+	 * of the records below comes between. What the hypervisor emulates (CPUID, HLT,
+	 * I/O, hypercalls, CR3 writes that exit) does not retire, and INT n is an event.
+	 * REP is one instruction.
 	 */
 	TRUTH_BLOCK = 1,
 	/* The trace is started anew: setup or reset. Offsets count from here. */

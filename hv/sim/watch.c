@@ -24,26 +24,36 @@ void watch_update(struct sim *sim)
 		sim->watching |= trace->enabled && trace->setup.watch_code;
 	}
 	/* What ran before has nobody who was to be told of it. */
-	for (size_t i = 0; i < SIM_PAGES; i++)
-		sim->page_flags[i] &= ~(SIM_PAGE_CODE | SIM_PAGE_TABLE);
+	memset(sim->code_lines, 0, sizeof(sim->code_lines));
+	memset(sim->table_lines, 0, sizeof(sim->table_lines));
 	sim->watch_round++;
+}
+
+/* A bit for each line of a page. */
+static uint64_t lines(uint64_t offset, uint64_t size)
+{
+	uint64_t first = offset / SIM_LINE, last = (offset + size - 1) / SIM_LINE;
+
+	return (UINT64_MAX >> (63 - last)) & (UINT64_MAX << first);
 }
 
 static void mark_table(void *arg, uint64_t entry_gpa)
 {
 	struct sim *sim = arg;
 
-	sim->page_flags[entry_gpa / SIM_PAGE] |= SIM_PAGE_TABLE;
+	sim->table_lines[entry_gpa / SIM_PAGE] |= lines(entry_gpa % SIM_PAGE, 8);
 }
 
-void watch_mark(struct vcpu *vcpu, struct code_page *page)
+void watch_code(struct vcpu *vcpu, struct code_page *page, uint64_t offset, uint64_t size)
 {
 	struct sim *sim = vcpu->sim;
 	uint64_t gpa;
 
 	if (!vcpu->trace.setup.watch_code)
 		return;
-	sim->page_flags[page->gfn] |= SIM_PAGE_CODE;
+	sim->code_lines[page->gfn] |= lines(offset, size);
+	if (page->watched == sim->watch_round)
+		return;
 	engine_walk(&sim->memory, vcpu->now.cr3, page->va, mark_table, sim, &gpa, NULL);
 	page->watched = sim->watch_round;
 }
@@ -73,23 +83,25 @@ static void write_page(struct vcpu *vcpu, uint64_t va, uint64_t size, uint64_t v
 	struct sim *sim = vcpu->sim;
 	const uint64_t offset = va % SIM_PAGE;
 	struct changed_page *changed;
-	uint8_t *page, *flags;
-	uint64_t gpa;
+	uint64_t gpa, gfn, written;
+	uint8_t *page;
 
 	if (!engine_walk(&sim->memory, vcpu->now.cr3, va, NULL, NULL, &gpa, NULL))
 		return;
 	page = engine_at(&sim->memory, gpa - offset, SIM_PAGE);
 	if (!page)
 		return;
-	flags = &sim->page_flags[gpa / SIM_PAGE];
-	if (!(*flags & (SIM_PAGE_CODE | SIM_PAGE_TABLE)) ||
-	    (known && is_same(page, offset, size, value)) ||
-	    (known && !(*flags & SIM_PAGE_CODE) &&
-	     is_harmless(page, offset, size, value)) ||
+	gfn = gpa / SIM_PAGE;
+	written = lines(offset, size);
+	if (!(sim->code_lines[gfn] & written) &&
+	    (!(sim->table_lines[gfn] & written) ||
+	     (known && is_harmless(page, offset, size, value))))
+		return;
+	if ((known && is_same(page, offset, size, value)) ||
 	    sim->changed_count == CHANGED_PAGES)
 		return;
-	/* Next time when it has run again. */
-	*flags &= ~(SIM_PAGE_CODE | SIM_PAGE_TABLE);
+	/* The client reads all of the page now; next time when it has run again. */
+	sim->code_lines[gfn] = sim->table_lines[gfn] = 0;
 	changed = &sim->changed[sim->changed_count++];
 	changed->host = page;
 	memcpy(changed->before, page, SIM_PAGE);
