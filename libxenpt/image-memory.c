@@ -213,9 +213,10 @@ static uint32_t mapping_content(const struct image_memory *memory,
 	if (!version) {
 		size_t begin = page_versions_begin(versions, mapping->gpa);
 
+		if (begin == versions->all.count)
+			return VARIES;
 		version = &versions->all.data[begin];
-		if (begin == versions->all.count || version->gpa != mapping->gpa ||
-		    version->epoch >= end)
+		if (version->gpa != mapping->gpa || version->epoch >= end)
 			return VARIES;
 	}
 	last = page_versions_find(versions, mapping->gpa, end - 1);

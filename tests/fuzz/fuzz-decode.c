@@ -74,6 +74,8 @@ struct trace {
 };
 
 static struct trace traces[VCPUS];
+static uint32_t epochs;          /* begun in the file, after the first */
+static uint32_t epoch_of[VCPUS]; /* that decoding has come to */
 
 #define must(condition)                                              \
 	do {                                                         \
@@ -241,6 +243,27 @@ static void add_steps(struct input *input, unsigned int vcpus)
 
 /* ---- the file ---- */
 
+/* A page that is another in each epoch, and one address space's that comes and goes. */
+static void write_memory(struct xenpt_writer *writer)
+{
+	struct xenpt_mapping mappings[] = { { 0x1000, 0x10000 }, { 0x3000, 0x10000 } };
+	uint8_t page[4096];
+
+	for (size_t i = 0; i < sizeof(page); i++)
+		page[i] = base_code[i % sizeof(base_code)];
+	page[4 + epochs % 8] = 0x90;
+	must_succeed(xenpt_writer_pages(writer, 0x10000, page, sizeof(page)));
+	mappings[1].gpa = epochs % 2 ? XENPT_GPA_NONE : 0x10000;
+	must_succeed(xenpt_writer_map(writer, 0x7000, mappings, 2));
+}
+
+static void next_epoch(struct xenpt_writer *writer)
+{
+	must_succeed(xenpt_writer_epoch(writer));
+	epochs++;
+	write_memory(writer);
+}
+
 static void write_trace(struct xenpt_writer *writer, uint32_t vcpu, bool in_pieces)
 {
 	const struct trace *trace = &traces[vcpu];
@@ -250,7 +273,11 @@ static void write_trace(struct xenpt_writer *writer, uint32_t vcpu, bool in_piec
 		size_t end = trace->size;
 
 		if (seam < trace->seam_count && trace->seams[seam] == pos) {
-			must_succeed(xenpt_writer_gap(writer, vcpu, 1 + seam % 5, seam));
+			if (seam % 3 == 2)
+				next_epoch(writer);
+			else
+				must_succeed(xenpt_writer_gap(writer, vcpu, 1 + seam % 5,
+							      seam));
 			seam++;
 			continue;
 		}
@@ -314,6 +341,10 @@ static struct xenpt_file *make_file(struct input *input)
 	must_succeed(xenpt_writer_create(fd, path, &writer));
 	must_succeed(xenpt_writer_cpu(writer, &cpu));
 	write_codes(writer, input, which);
+	epochs = 0;
+	memset(epoch_of, 0, sizeof(epoch_of));
+	if (options & 0x08)
+		write_memory(writer);
 	add_steps(input, vcpus);
 	for (uint32_t i = 0; i < vcpus; i++) {
 		struct xenpt_vcpu vcpu = { .id = i, .name = "" };
@@ -330,7 +361,8 @@ static struct xenpt_file *make_file(struct input *input)
 
 /* ---- decoding ---- */
 
-static void check_block(const struct xenpt_event *event, const struct xenpt_image *image)
+static void check_block(const struct xenpt_event *event, uint32_t epoch,
+			const struct xenpt_image *image)
 {
 	uint8_t insn[INSN_SIZE_MAX];
 	size_t size;
@@ -338,7 +370,8 @@ static void check_block(const struct xenpt_event *event, const struct xenpt_imag
 	must(event->insns && event->has_ip);
 	must(event->branch <= XENPT_BRANCH_FAR_JUMP);
 	must(event->branch != XENPT_BRANCH_NONE || !event->has_to);
-	size = xenpt_image_read(image, 0, event->cr3, event->last, insn, sizeof(insn));
+	size = xenpt_image_read(image, epoch, event->cr3, event->last, insn,
+				sizeof(insn));
 	must(size);
 	/* libipt knows these two in 64-bit mode, too, where they are invalid. */
 	if (event->mode == 64 && (memchr(insn, 0x9a, size) || memchr(insn, 0xea, size)))
@@ -356,8 +389,12 @@ static void check_event(const struct xenpt_event *event, uint32_t vcpu,
 	must(event->mode == 0 || event->mode == 16 || event->mode == 32 ||
 	     event->mode == 64);
 	if (event->type == XENPT_EVENT_BLOCK)
-		return check_block(event, image);
+		return check_block(event, epoch_of[vcpu], image);
 	must(!event->insns && event->offset <= size);
+	if (event->type == XENPT_EVENT_CODE) {
+		must(event->value > epoch_of[vcpu] && event->value <= epochs);
+		epoch_of[vcpu] = event->value;
+	}
 	if (event->type == XENPT_EVENT_GAP)
 		must(event->reason && event->reason <= XENPT_GAP_NO_PSB);
 	if (event->type == XENPT_EVENT_ERROR) {
@@ -398,6 +435,7 @@ static uint64_t decode(const struct xenpt_file *file, const struct xenpt_image *
 	struct xenpt_batch batch;
 	size_t events = 0;
 
+	memset(epoch_of, 0, sizeof(epoch_of));
 	must_succeed(xenpt_decoder_create(file, &options, &decoder));
 	do {
 		must_succeed(xenpt_decoder_next(decoder, &batch));

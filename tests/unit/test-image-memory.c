@@ -292,6 +292,20 @@ static void test_across(void **state)
 	end(&f);
 }
 
+/* Mappings of pages that the file does not have. */
+static void test_no_pages(void **state)
+{
+	struct fixture f = begin();
+	size_t count;
+
+	map(&f, 0x10000, 0x400000, 0x1000);
+	load(&f);
+	assert_int_equal(at(&f, 0, 0x10000, 0x400000), 0);
+	sections(&f, &count);
+	assert_int_equal(count, 0);
+	end(&f);
+}
+
 /* As many address spaces as there are processes: shared pages are stored once. */
 static void test_many_spaces(void **state)
 {
@@ -502,12 +516,12 @@ static void test_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_spaces),    cmocka_unit_test(test_epochs),
-		cmocka_unit_test(test_no_change), cmocka_unit_test(test_one_varies),
-		cmocka_unit_test(test_code),      cmocka_unit_test(test_last_page),
-		cmocka_unit_test(test_across),    cmocka_unit_test(test_many_spaces),
-		cmocka_unit_test(test_random),    cmocka_unit_test(test_mem_file),
-		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_spaces),      cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_no_change),   cmocka_unit_test(test_one_varies),
+		cmocka_unit_test(test_code),        cmocka_unit_test(test_last_page),
+		cmocka_unit_test(test_across),      cmocka_unit_test(test_no_pages),
+		cmocka_unit_test(test_many_spaces), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_mem_file),    cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
