@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "trust.h"
 
 #define CR0_PG (1ull << 31)
 #define CR4_PAE (1ull << 5)
 #define EFER_LMA (1ull << 10)
+
+#define PIP_SIZE 8
+
+/* Where to look for the last PSBs of a span. */
+#define TAIL_SIZE (8 << 10)
 
 const struct trust_state trust_unknown = { .cr3 = XENPT_CR3_ANY };
 
@@ -303,12 +310,51 @@ bool trust_next(struct trust *trust, size_t limit, struct xenpt_event *ret)
 	return found;
 }
 
+/* Whether no PIP, nor what looks like one, tells another CR3 than the first one. */
+static bool has_one_cr3(const struct flow_span *span)
+{
+	static const uint8_t pip[] = { 0x02, 0x43 };
+	const uint8_t *end = span->data + span->size;
+	const uint8_t *first = memmem(span->data, span->size, pip, sizeof(pip));
+	const uint8_t *next = first;
+
+	while (next && end - next >= PIP_SIZE) {
+		if (memcmp(next, first, PIP_SIZE) != 0)
+			return false;
+		next = memmem(next + 1, end - next - 1, pip, sizeof(pip));
+	}
+	return first;
+}
+
+/*
+ * Most spans are of one address space: what is known at the end of them is what the PSB+s
+ * of their last bytes tell, and nothing else needs to be read.
+ */
+static void skip_to_end(struct trust *trust)
+{
+	const struct flow_span *span = trust->span;
+	const uint8_t *psb = NULL;
+
+	if (span->sample_count || !has_one_cr3(span))
+		return;
+	for (size_t size = TAIL_SIZE; !psb && size < span->size; size *= 2)
+		psb = psb_find(span->data + span->size - size, size);
+	if (!psb)
+		return;
+	trust->now = trust_unknown;
+	trust->used = psb - span->data;
+	packet_reset(&trust->state, trust->used);
+	trust->state.synced = true;
+	trust->next = trust->count = 0;
+}
+
 bool trust_first(struct trust *trust, struct xenpt_event *ret)
 {
 	bool found = false;
 
 	while (trust->first && !found && step(trust, trust->span->size, &found, ret))
 		;
+	skip_to_end(trust);
 	return found;
 }
 

@@ -366,6 +366,33 @@ static void test_spans(void **state)
 	fixture_deinit(&fixture);
 }
 
+/* The last PSB+ of the span before is remembered, wherever the cut is. */
+static void test_since_other_span(void **state)
+{
+	for (size_t count = 60; count < 70; count++) {
+		uint64_t since = 0, found;
+		struct fixture fixture;
+		struct trace trace = {};
+		size_t at = 0;
+
+		for (size_t i = 0; i < count; i++) {
+			since = trace.size;
+			trace_psb_plus(&trace, &psb_a);
+			trace_loops(&trace, 1000);
+		}
+		trace_exit(&trace);
+		trace_entry(&trace);
+		trace_loops(&trace, 1000);
+		found = trace.size;
+		trace_psb_plus(&trace, &psb_b);
+		trace_loops(&trace, 1000);
+		fixture_run(&fixture, &trace);
+		assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), since, found);
+		assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 1);
+		fixture_deinit(&fixture);
+	}
+}
+
 static void test_shown(void **state)
 {
 	struct xenpt_event event = { .type = XENPT_EVENT_DOUBT, .named = A, .cr3 = B };
@@ -593,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_no_pips),
 		cmocka_unit_test(test_spans),
+		cmocka_unit_test(test_since_other_span),
 		cmocka_unit_test(test_shown),
 		cmocka_unit_test(test_skipped),
 		cmocka_unit_test(test_registers_agree),
