@@ -126,6 +126,10 @@ static struct xenpt_error *describe(struct recorder *recorder)
 		cpu.mtc_freq = (uint8_t)recorder->options.trace.mtc;
 	XENPT_TRY(xenpt_writer_cpu(recorder->writer, &cpu));
 	XENPT_TRY(xenpt_writer_domain(recorder->writer, &domain));
+	/* A guest without names is still a guest; a writer that failed says so again. */
+	if (info->kernel)
+		xenpt_error_destroy(
+			xenpt_import_kernel(recorder->writer, 1, info->kernel, "kernel"));
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
 		struct xenpt_vcpu vcpu = { .id = recorder->vcpus.data[i].id, .name = "" };
 

@@ -42,6 +42,7 @@ struct hv_info {
 	const char *backend; /* that can trace it; NULL: none can */
 	char *why;           /* of it: or why none can, and what to change; may be NULL */
 	const char *about;   /* HV_OFFERED: what it is, a line; else NULL */
+	char *kernel; /* an ELF file here that the guest was started from; may be NULL */
 	struct xenpt_cpu cpu;
 };
 

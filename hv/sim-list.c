@@ -24,6 +24,8 @@ struct xenpt_error *sim_link_info(const struct sim_link *link, struct hv_info *r
 		.backend = "sim",
 		.cpu = hello->cpu,
 	};
+	if (*hello->kernel && memchr(hello->kernel, 0, sizeof(hello->kernel)))
+		ret->kernel = strdup(hello->kernel);
 	if (asprintf(&ret->name, SIM_PREFIX "%s", link->name) < 0)
 		ret->name = NULL;
 	return ret->name && ret->uuid ? NULL : xenpt_error_no_memory();
@@ -34,6 +36,7 @@ void sim_info_deinit(struct hv_info *info)
 	free(info->name);
 	free(info->uuid);
 	free(info->why);
+	free(info->kernel);
 }
 
 /* ---- Those that run ---------------------------------------------------- */

@@ -338,6 +338,15 @@ XENPT_API struct xenpt_error *xenpt_import_elf(struct xenpt_writer *writer,
 					       uint32_t image, const char *path,
 					       uint64_t base, const char *build_id);
 
+/**
+ * The functions of the ELF file @path that a guest's kernel was started from, as image
+ * @image called @name, which it announces: those of the upper half, in all address
+ * spaces. Its code is the guest's memory's to tell.
+ */
+XENPT_API struct xenpt_error *xenpt_import_kernel(struct xenpt_writer *writer,
+						  uint32_t image, const char *path,
+						  const char *name);
+
 /** Bytes [@begin, @end) of a file as code at @address, as image @image. */
 XENPT_API struct xenpt_error *xenpt_import_raw(struct xenpt_writer *writer,
 					       const struct xenpt_import *import,

@@ -201,6 +201,11 @@ int sim_memory_fd(const struct sim *sim)
 	return sim->fd;
 }
 
+int sim_guest_fd(const struct sim *sim)
+{
+	return sim->fd; /* no ELF file */
+}
+
 const char *sim_console(const struct sim *sim)
 {
 	return "last words\n";

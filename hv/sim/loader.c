@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Puts the guest into its memory, as Xen does with a PVH kernel. */
+#include <errno.h>
 #include <gelf.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "hv/sim/machine.h"
 #include "libxenpt/cleanup.h"
@@ -82,6 +85,18 @@ static void put_start_info(struct sim *sim)
 		 sim->scenario.guest, (uintmax_t)sim->scenario.seed);
 }
 
+/* For who wants its symbols. */
+static struct xenpt_error *put_file(struct sim *sim)
+{
+	const size_t size = sim_guest_image_end - sim_guest_image;
+
+	sim->guest_fd = memfd_create("xenpt-guest", MFD_CLOEXEC);
+	if (sim->guest_fd < 0 ||
+	    write(sim->guest_fd, sim_guest_image, size) != (ssize_t)size)
+		return xenpt_error_os(errno, "guest");
+	return NULL;
+}
+
 struct xenpt_error *sim_load(struct sim *sim, struct sim_image *ret)
 {
 	_cleanup_(elf_cleanup) Elf *elf = NULL;
@@ -96,6 +111,7 @@ struct xenpt_error *sim_load(struct sim *sim, struct sim_image *ret)
 	if (!find_symbol(elf, "boot_pml4", &tables))
 		return bad_guest("it has no boot_pml4");
 	put_start_info(sim);
+	XENPT_TRY(put_file(sim));
 	*ret = (struct sim_image){
 		.entry = header.e_entry,
 		.cr3 = tables - KERNEL_BASE,

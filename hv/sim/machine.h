@@ -135,6 +135,7 @@ struct sim {
 	bool paused, code_held;
 
 	int fd;
+	int guest_fd; /* a memfd with the guest's ELF file */
 	struct engine_memory memory;
 	uint8_t page_flags[SIM_PAGES];
 	struct engine *engine;

@@ -71,7 +71,8 @@ struct sim_hello {
 	uint32_t held;  /* not started yet: SIM_RESUME starts it */
 	/* What the scenario asks of the buffer; 0: as the client likes. */
 	uint32_t want_tiny, want_stop;
-	char topa[128]; /* sizes of the regions: "4k,64k,4k"; "": as the client likes */
+	char topa[128];  /* sizes of the regions: "4k,64k,4k"; "": as the client likes */
+	char kernel[64]; /* a path to the guest's ELF file */
 	char name[SIM_NAME_MAX], scenario[128];
 };
 

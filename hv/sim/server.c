@@ -214,6 +214,8 @@ static void describe(const struct server *server, struct sim_hello *ret)
 	ret->want_stop = scenario->stop;
 	snprintf(ret->topa, sizeof(ret->topa), "%s", scenario->topa);
 	snprintf(ret->name, sizeof(ret->name), "%s", server->name);
+	snprintf(ret->kernel, sizeof(ret->kernel), "/proc/%d/fd/%d", (int)getpid(),
+		 sim_guest_fd(sim));
 	snprintf(ret->scenario, sizeof(ret->scenario), "%s", scenario->name);
 }
 

@@ -121,7 +121,7 @@ struct xenpt_error *sim_create(const struct sim_scenario *scenario, sim_notify_f
 
 	if (!sim)
 		return xenpt_error_no_memory();
-	sim->fd = -1;
+	sim->fd = sim->guest_fd = -1;
 	if (!scenario->vcpus || scenario->vcpus > SIM_VCPUS_MAX)
 		return xenpt_error_create(XENPT_ERROR_INVALID, "%u vCPUs: 1 to %d",
 					  scenario->vcpus, SIM_VCPUS_MAX);
@@ -148,6 +148,8 @@ void sim_destroy(struct sim *sim)
 		munmap(sim->memory.ram, (size_t)GUEST_WINDOW_BASE + GUEST_WINDOW_SIZE);
 	if (sim->fd >= 0)
 		close(sim->fd);
+	if (sim->guest_fd >= 0)
+		close(sim->guest_fd);
 	free(sim);
 }
 
@@ -184,6 +186,11 @@ void sim_cpu(const struct sim *sim, struct xenpt_cpu *ret)
 int sim_memory_fd(const struct sim *sim)
 {
 	return sim->fd;
+}
+
+int sim_guest_fd(const struct sim *sim)
+{
+	return sim->guest_fd;
 }
 
 const char *sim_console(const struct sim *sim)

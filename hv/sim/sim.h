@@ -62,6 +62,8 @@ void sim_cpu(const struct sim *sim, struct xenpt_cpu *ret);
 /* Guest memory: offset = guest-physical address; GUEST_WINDOW_* of guest/abi.h is in it.
  */
 int sim_memory_fd(const struct sim *sim);
+/* The guest's ELF file. */
+int sim_guest_fd(const struct sim *sim);
 /* What the guest wrote, of late; NUL-terminated, the sim's. Not escaped. */
 const char *sim_console(const struct sim *sim);
 

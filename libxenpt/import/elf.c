@@ -389,6 +389,44 @@ static struct xenpt_error *symbols_collect(Elf *elf, uint64_t bias, struct symbo
 	return NULL;
 }
 
+/* What is not the kernel's is of one process or another: at addresses that many have. */
+static void symbols_keep_kernel(struct symbols *symbols)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < symbols->all.count; i++) {
+		if (xenpt_address_is_kernel(symbols->all.data[i].address))
+			symbols->all.data[kept++] = symbols->all.data[i];
+	}
+	symbols->all.count = kept;
+}
+
+static struct xenpt_error *import_kernel(struct xenpt_writer *writer, uint32_t image,
+					 const char *path, const char *name)
+{
+	const struct xenpt_import import = XENPT_IMPORT_DEFAULTS;
+	_cleanup_import_elf_ struct import_elf *elf = NULL;
+	struct symbols symbols = {};
+	struct xenpt_error *err;
+	size_t count;
+
+	XENPT_TRY(import_elf_open(path, &elf));
+	XENPT_TRY(import_elf_announce(elf, writer, &import, image, name));
+	err = symbols_collect(elf->elf, 0, &symbols);
+	symbols_keep_kernel(&symbols);
+	count = symbols_unique(symbols.all.data, symbols.all.count);
+	if (!err && count)
+		err = xenpt_writer_symbols(writer, image, symbols.all.data, count);
+	array_deinit(&symbols.all);
+	return err;
+}
+
+struct xenpt_error *xenpt_import_kernel(struct xenpt_writer *writer, uint32_t image,
+					const char *path, const char *name)
+{
+	return xenpt_error_prepend(import_kernel(writer, image, path, name), "%s", path);
+}
+
 struct xenpt_error *import_elf_symbols(struct import_elf *elf,
 				       struct xenpt_writer *writer, uint32_t image,
 				       uint64_t bias)
