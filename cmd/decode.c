@@ -258,7 +258,7 @@ static void warn(const struct job *job, bool packets)
 		job->ui->warn("%s: the CPU is not known: the errata of all Core CPUs are "
 			      "worked around",
 			      info->path);
-	if (!info->code_size)
+	if (!info->code_size && !info->pages)
 		job->ui->warn("%s: holds no code: only its packets can be listed; code "
 			      "is imported with --elf or --raw",
 			      info->path);

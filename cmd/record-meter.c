@@ -146,6 +146,7 @@ static void add_gaps(struct line *line, const struct recorder *recorder)
 void record_meter_sum_up(struct recorder *recorder, const char *path)
 {
 	struct record_pages_counts pages = record_pages_counts(recorder->pages);
+	const struct hv_info *info = recorder->domain->info;
 	struct line line = {};
 
 	add_bytes(&line, sum_bytes(recorder));
@@ -159,4 +160,6 @@ void record_meter_sum_up(struct recorder *recorder, const char *path)
 	recorder->ui->say("%s: %s", recorder_end_name(recorder->end), line.text);
 	if (path)
 		recorder->ui->say("now: xenpt decode %s", path);
+	if (info->state == HV_RUNNING || info->state == HV_PAUSED)
+		recorder->ui->say("%s runs on", info->name);
 }
