@@ -153,6 +153,8 @@ static struct xenpt_error *take_event(struct reader *reader,
 	case XENPT_EVENT_ERROR:
 		reader->decoded->errors++;
 		break_here(reader, SEGMENT_HOLE);
+		/* What was skipped ends at a PSB, whose states may be no news. */
+		reader->next.psb = psb_before(reader, event->offset + event->value + 1);
 		return NULL;
 	case XENPT_EVENT_OVERFLOW:
 		reader->decoded->overflows++;
