@@ -26,10 +26,7 @@ struct pin {
 /* A pin is a mapping, of which a process may have 65,530 in all. */
 #define PINS_MAX 512
 
-/* Addresses at which an address space has code of its own. */
-struct code_range {
-	uint64_t begin, end;
-};
+ARRAY_TYPE(code_ranges, struct image_range);
 
 /*
  * The sections for one execution mode. libipt's cache of blocks does not ask for the
@@ -51,8 +48,10 @@ enum {
 struct flow_code {
 	const struct xenpt_image *image;
 	uint32_t epoch;
-	ARRAY(struct code_range) own; /* of any space; in order, apart */
-	struct pt_image *plain; /* no sections, no cache: slow, but knows all modes */
+	struct code_ranges own; /* where any space has code of its own; in order, apart */
+	struct code_ranges cuts; /* what sections for all spaces leave out; the same */
+	bool shared_only;        /* there are no sections but those */
+	struct pt_image *plain;  /* no sections, no cache: slow, but knows all modes */
 	struct code_mode {
 		struct mode_code *code; /* NULL: not made */
 		bool failed;            /* … and cannot be */
@@ -79,6 +78,7 @@ void code_destroy(struct flow_code *code)
 		mode_destroy(code->modes[i].code);
 	pt_image_free(code->plain);
 	array_deinit(&code->own);
+	array_deinit(&code->cuts);
 	free(code);
 }
 
@@ -105,18 +105,35 @@ size_t code_read(const struct flow_code *code, uint64_t cr3, uint64_t address, v
 
 static int compare_ranges(const void *a, const void *b)
 {
-	const struct code_range *x = a, *y = b;
+	const struct image_range *x = a, *y = b;
 
 	return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+static void merge_ranges(struct code_ranges *ranges)
+{
+	struct image_range *all = ranges->data;
+	size_t merged = 0;
+
+	if (ranges->count)
+		qsort(all, ranges->count, sizeof(*all), compare_ranges);
+	for (size_t i = 0; i < ranges->count; i++) {
+		if (merged && all[i].begin <= all[merged - 1].end) {
+			if (all[i].end > all[merged - 1].end)
+				all[merged - 1].end = all[i].end;
+		} else {
+			all[merged++] = all[i];
+		}
+	}
+	ranges->count = merged;
 }
 
 static struct xenpt_error *find_own(struct flow_code *code,
 				    const struct image_section *sections, size_t count)
 {
-	struct code_range *own;
-	size_t merged = 0;
-
 	for (size_t i = 0; i < count; i++) {
+		struct image_range *own;
+
 		if (sections[i].cr3 == XENPT_CR3_ANY)
 			continue;
 		own = array_add(&code->own);
@@ -125,23 +142,32 @@ static struct xenpt_error *find_own(struct flow_code *code,
 		own->begin = sections[i].address;
 		own->end = sections[i].address + sections[i].size;
 	}
-	own = code->own.data;
-	if (code->own.count)
-		qsort(own, code->own.count, sizeof(*own), compare_ranges);
-	for (size_t i = 0; i < code->own.count; i++) {
-		if (merged && own[i].begin <= own[merged - 1].end) {
-			if (own[i].end > own[merged - 1].end)
-				own[merged - 1].end = own[i].end;
-		} else {
-			own[merged++] = own[i];
-		}
-	}
-	code->own.count = merged;
+	merge_ranges(&code->own);
+	return NULL;
+}
+
+/*
+ * What depends on the epoch must come through the callback; so must what is an address
+ * space's own, where that has no section.
+ */
+static struct xenpt_error *find_cuts(struct flow_code *code)
+{
+	const struct image_range *varying;
+	size_t own = code->shared_only ? code->own.count : 0, count;
+
+	varying = xenpt_image_varying(code->image, &count);
+	if (!array_reserve(&code->cuts, count + own))
+		return xenpt_error_no_memory();
+	for (size_t i = 0; i < count; i++)
+		code->cuts.data[code->cuts.count++] = varying[i];
+	for (size_t i = 0; i < own; i++)
+		code->cuts.data[code->cuts.count++] = code->own.data[i];
+	merge_ranges(&code->cuts);
 	return NULL;
 }
 
 /* The first range that ends after @address; one past the last: none. */
-static const struct code_range *own_after(const struct flow_code *code, uint64_t address)
+static const struct image_range *own_after(const struct flow_code *code, uint64_t address)
 {
 	size_t lo = 0, hi = code->own.count;
 
@@ -163,7 +189,7 @@ bool code_has_own(const struct flow_code *code)
 
 bool code_is_own(const struct flow_code *code, uint64_t address)
 {
-	const struct code_range *own;
+	const struct image_range *own;
 
 	if (!code->own.count)
 		return false;
@@ -270,32 +296,28 @@ static struct pt_image *image_alloc(struct flow_code *code)
 	return image;
 }
 
-/*
- * A section of all address spaces, without what is some space's own and depends on the
- * epoch: that must come through the callback. Others' sections have nothing of it.
- */
-static int add_around_varying(struct mode_code *code, const char *path,
-			      const struct image_section *section, unsigned int mode,
-			      const struct image_range *varying, size_t count)
+/* A section of all address spaces, without what must come through the callback. */
+static int add_shared(struct mode_code *mode, const char *path,
+		      const struct image_section *section, unsigned int bits,
+		      const struct code_ranges *cuts)
 {
 	uint64_t address = section->address, end = address + section->size;
 	int status = 0;
 
 	for (size_t i = 0; address < end && status >= 0; i++) {
+		bool cut = i < cuts->count && cuts->data[i].begin < end;
+		uint64_t stop = cut ? cuts->data[i].begin : end;
 		struct image_section piece = *section;
-		uint64_t stop =
-			i < count && varying[i].begin < end ? varying[i].begin : end;
 
 		if (stop > address) {
 			piece.address = address;
 			piece.size = stop - address;
 			piece.offset += address - section->address;
-			status = add_section(code, path, &piece, mode);
+			status = add_section(mode, path, &piece, bits);
+			address = stop;
 		}
-		if (stop == end)
-			break;
-		if (varying[i].end > address)
-			address = varying[i].end;
+		if (cut && cuts->data[i].end > address)
+			address = cuts->data[i].end;
 	}
 	return status;
 }
@@ -314,9 +336,8 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 {
 	_cleanup_(mode_code_cleanup) struct mode_code *mode = calloc(1, sizeof(*mode));
 	const struct image_section *sections;
-	const struct image_range *varying;
-	size_t count, varying_count;
 	char path[64];
+	size_t count;
 
 	if (!mode)
 		return xenpt_error_no_memory();
@@ -324,13 +345,14 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 	if (!mode->sections)
 		return xenpt_error_no_memory();
 	sections = xenpt_image_sections(code->image, &count);
-	varying = xenpt_image_varying(code->image, &varying_count);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", xenpt_image_fd(code->image));
 	for (size_t i = count; i-- > 0;) {
-		bool any = sections[i].cr3 == XENPT_CR3_ANY;
-		int status = add_around_varying(mode, path, &sections[i], bits, varying,
-						any ? varying_count : 0);
+		int status = 0;
 
+		if (sections[i].cr3 == XENPT_CR3_ANY)
+			status = add_shared(mode, path, &sections[i], bits, &code->cuts);
+		else if (!code->shared_only)
+			status = add_section(mode, path, &sections[i], bits);
 		/* libipt calls both invalid: no memory, and no file. */
 		if (status < 0 && access(path, R_OK) < 0)
 			return xenpt_error_os(errno, "%s", path);
@@ -345,11 +367,38 @@ static struct xenpt_error *mode_create(struct flow_code *code, unsigned int bits
 	return NULL;
 }
 
+/* How many there are of all address spaces: they come last. */
+static size_t count_shared(const struct image_section *sections, size_t count)
+{
+	size_t shared = 0;
+
+	while (shared < count && sections[count - 1 - shared].cr3 == XENPT_CR3_ANY)
+		shared++;
+	return shared;
+}
+
+/* As many as libipt takes: all, or those of all address spaces, or none. */
+static struct xenpt_error *choose_sections(struct flow_code *code)
+{
+	const struct image_section *sections;
+	size_t count;
+
+	sections = xenpt_image_sections(code->image, &count);
+	XENPT_TRY(find_own(code, sections, count));
+	code->shared_only = count > SECTIONS_MAX;
+	XENPT_TRY(find_cuts(code));
+	if (code->shared_only)
+		count = count_shared(sections, count);
+	if (count <= SECTIONS_MAX && code->cuts.count <= SECTIONS_MAX - count)
+		return mode_create(code, 64, &code->modes[MODE_64].code);
+	for (size_t i = 0; i < MODES; i++)
+		code->modes[i].failed = true;
+	return NULL;
+}
+
 struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_code **ret)
 {
 	_cleanup_(flow_code_cleanup) struct flow_code *code = calloc(1, sizeof(*code));
-	const struct image_section *sections;
-	size_t count, varying_count;
 
 	if (!code)
 		return xenpt_error_no_memory();
@@ -357,15 +406,7 @@ struct xenpt_error *code_create(const struct xenpt_image *image, struct flow_cod
 	code->plain = image_alloc(code);
 	if (!code->plain)
 		return xenpt_error_no_memory();
-	sections = xenpt_image_sections(image, &count);
-	XENPT_TRY(find_own(code, sections, count));
-	xenpt_image_varying(image, &varying_count);
-	if (count <= SECTIONS_MAX && varying_count <= SECTIONS_MAX - count) {
-		XENPT_TRY(mode_create(code, 64, &code->modes[MODE_64].code));
-	} else {
-		for (size_t i = 0; i < MODES; i++)
-			code->modes[i].failed = true;
-	}
+	XENPT_TRY(choose_sections(code));
 	*ret = no_cleanup_ptr(code);
 	return NULL;
 }

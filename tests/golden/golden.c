@@ -136,6 +136,7 @@ static void tell_rest(void)
 		if (i == 3)
 			story[told - 1].cr3 = XENPT_CR3_ANY;
 	}
+	value(XENPT_EVENT_CODE, 7);
 	event = tell(XENPT_EVENT_OFF);
 	at(event, 0x401009);
 	event->async = 1;

@@ -185,6 +185,45 @@ static void test_many_pieces(void **state)
 	fixture_deinit(&fixture);
 }
 
+/* The same of address spaces' own: what is shared goes on as before. */
+static void test_many_spaces(void **state)
+{
+	static const uint8_t all[] = { 0x90, 0x90, 0x90, 0x90, 0xc3 };
+	static const uint8_t own[] = { 0x66, 0x90, 0x90, 0x90, 0xc3 };
+	struct psb psb = { .mode = 64, .ip = 0x100000 };
+	struct fixture fixture;
+	struct trace trace = {};
+	size_t at = 0;
+
+	fixture_init(&fixture);
+	check_error(xenpt_writer_code(fixture.file.writer, 0, XENPT_CR3_ANY, psb.ip, all,
+				      sizeof(all)));
+	for (uint64_t i = 0; i < 20000; i++)
+		check_error(xenpt_writer_code(fixture.file.writer, 0,
+					      0x10000 + i * 0x2000, psb.ip, own,
+					      sizeof(own)));
+	for (uint64_t cr3 = 0x10000; cr3 <= 0x13000; cr3 += 0x1000) {
+		psb.cr3 = cr3;
+		trace_psb_plus(&trace, &psb);
+		trace_ip(&trace, ppt_tip, 0x1000);
+		trace_tnt(&trace, "1");
+		trace_ip(&trace, ppt_tip_pgd, 0x9000);
+		trace_ip(&trace, ppt_tip_pge, psb.ip);
+		trace_ip(&trace, ppt_tip, psb.ip);
+	}
+	fixture_trace(&fixture, 0, &trace);
+	fixture_decode(&fixture, 1);
+	for (size_t i = 0; i < 8; i++) {
+		const struct xenpt_event *event;
+
+		do {
+			event = find(&fixture, &at, XENPT_EVENT_BLOCK);
+		} while (event->ip != psb.ip);
+		assert_int_equal(event->insns, event->cr3 & 0x1000 ? 5 : 4);
+	}
+	fixture_deinit(&fixture);
+}
+
 /* Where code is some address space's own, it takes a CR3 to say which it is. */
 static void test_unknown_address_space(void **state)
 {
@@ -660,6 +699,7 @@ int main(void)
 		cmocka_unit_test(test_address_spaces),
 		cmocka_unit_test(test_own_code),
 		cmocka_unit_test(test_many_pieces),
+		cmocka_unit_test(test_many_spaces),
 		cmocka_unit_test(test_unknown_address_space),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_first_jump),
