@@ -244,6 +244,7 @@ struct xenpt_error *sim_trace_setup(struct sim *sim, uint32_t id,
 	vcpu->trace.msrs = msrs;
 	vcpu->trace.set_up = true;
 	reset(vcpu);
+	watch_update(sim);
 	return NULL;
 }
 
@@ -263,7 +264,6 @@ struct xenpt_error *sim_trace_enable(struct sim *sim, uint32_t id)
 	trace->enabled = true;
 	xpt_topa_check(&trace->topa);
 	after_output(vcpu);
-	watch_update(sim);
 	return NULL;
 }
 
@@ -280,13 +280,13 @@ void sim_trace_disable(struct sim *sim, uint32_t id)
 	trace->msrs.ctl &= ~XPT_CTL_TRACE_EN;
 	truth_mark(vcpu, TRUTH_STOP, 0);
 	truth_flush(sim);
-	watch_update(sim);
 }
 
 void sim_trace_teardown(struct sim *sim, uint32_t id)
 {
 	sim_trace_disable(sim, id);
 	memset(&sim->vcpus[id].trace, 0, sizeof(sim->vcpus[id].trace));
+	watch_update(sim);
 }
 
 void sim_trace_reset(struct sim *sim, uint32_t id)

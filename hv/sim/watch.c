@@ -17,13 +17,20 @@
 
 void watch_update(struct sim *sim)
 {
+	const bool before = sim->watching;
+
 	sim->watching = false;
 	for (uint32_t i = 0; i < sim->vcpu_count; i++) {
 		const struct sim_trace *trace = &sim->vcpus[i].trace;
 
-		sim->watching |= trace->enabled && trace->setup.watch_code;
+		sim->watching |= trace->set_up && trace->setup.watch_code;
 	}
-	/* What ran before has nobody who was to be told of it. */
+	/*
+	 * While a trace is but interrupted, the client still has what it read. What ran
+	 * before has nobody who was to be told of it.
+	 */
+	if (before || !sim->watching)
+		return;
 	memset(sim->code_lines, 0, sizeof(sim->code_lines));
 	memset(sim->table_lines, 0, sizeof(sim->table_lines));
 	sim->watch_round++;
