@@ -103,8 +103,6 @@ void record_meter_show(struct recorder *recorder)
 
 	if (ms < PERIOD)
 		return;
-	if (!recorder->shown)
-		ms = now - recorder->started ? now - recorder->started : 1;
 	recorder->shown = now;
 	add(&line, "%s %" PRId64 " s", recorder->options.flight ? "waiting" : "recording",
 	    (now - recorder->started) / 1000);

@@ -361,7 +361,7 @@ struct xenpt_error *recorder_run(struct recorder *recorder)
 		{ .fd = -1, .events = POLLIN },
 	};
 
-	recorder->started = recorder_now();
+	recorder->started = recorder->shown = recorder_now();
 	XENPT_TRY(begin(recorder));
 	note_state(recorder);
 	while (!recorder->end) {

@@ -65,9 +65,9 @@ struct xenpt_capture {
 	struct code_cache *cache;
 	struct xenpt_image *image;
 	struct flow_code *code;
-	ARRAY(struct stream *) streams; /* by vCPU */
-	uint64_t work;                  /* instructions that may be decoded */
-	bool no_memory;                 /* for a page */
+	ARRAY(struct stream) streams; /* by vCPU */
+	uint64_t work;                /* instructions that may be decoded */
+	bool no_memory;               /* for a page */
 };
 
 XENPT_DEFINE_CLEANUP(struct xenpt_capture, capture, xenpt_capture_destroy)
@@ -137,11 +137,8 @@ void xenpt_capture_destroy(struct xenpt_capture *capture)
 {
 	if (!capture)
 		return;
-	for (size_t i = 0; i < capture->streams.count; i++) {
-		if (capture->streams.data[i])
-			free(capture->streams.data[i]->buf);
-		free(capture->streams.data[i]);
-	}
+	for (size_t i = 0; i < capture->streams.count; i++)
+		free(capture->streams.data[i].buf);
 	array_deinit(&capture->streams);
 	if (capture->code)
 		flow_ipt.code_destroy(capture->code);
@@ -162,18 +159,13 @@ static struct xenpt_error *find_stream(struct xenpt_capture *capture, uint32_t v
 		return xenpt_error_create(XENPT_ERROR_INVALID, "no vCPU has number %u",
 					  vcpu);
 	while (capture->streams.count <= vcpu) {
-		struct stream **stream = array_add(&capture->streams);
+		struct stream *stream = array_add(&capture->streams);
 
 		if (!stream)
 			return xenpt_error_no_memory();
-		*stream = NULL;
+		*stream = (struct stream){};
 	}
-	if (!capture->streams.data[vcpu]) {
-		capture->streams.data[vcpu] = calloc(1, sizeof(struct stream));
-		if (!capture->streams.data[vcpu])
-			return xenpt_error_no_memory();
-	}
-	*ret = capture->streams.data[vcpu];
+	*ret = &capture->streams.data[vcpu];
 	return NULL;
 }
 
@@ -423,9 +415,9 @@ uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
 {
 	const struct stream *stream;
 
-	if (vcpu >= capture->streams.count || !capture->streams.data[vcpu])
+	if (vcpu >= capture->streams.count)
 		return 0;
-	stream = capture->streams.data[vcpu];
+	stream = &capture->streams.data[vcpu];
 	/* What no PSB stands before has no code. */
 	if (!stream->synced)
 		return stream->offset + stream->size;
@@ -434,9 +426,7 @@ uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
 
 struct xenpt_error *xenpt_capture_flush(struct xenpt_capture *capture)
 {
-	for (size_t i = 0; i < capture->streams.count; i++) {
-		if (capture->streams.data[i])
-			XENPT_TRY(take_all(capture, capture->streams.data[i]));
-	}
+	for (size_t i = 0; i < capture->streams.count; i++)
+		XENPT_TRY(take_all(capture, &capture->streams.data[i]));
 	return NULL;
 }
