@@ -192,7 +192,8 @@ static bool try_psb(struct comparison *cmp, struct search *search,
 {
 	size_t at = psb->run ? psb->run - 1 : 0, end = psb->run + 3;
 
-	/* Before a hole the decoder runs on to the next branch, which comes again then. */
+	/* Before a hole the decoder runs on to the next branch, which comes again then.
+	 */
 	if (at + 1 < cmp->position)
 		at = cmp->position - 1;
 	for (; at < end && at < cmp->truth->runs.count; at++) {
