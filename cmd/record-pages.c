@@ -42,8 +42,6 @@ struct record_pages {
 	struct xenpt_error *error;
 };
 
-XENPT_DEFINE_CLEANUP(struct record_pages, record_pages, record_pages_destroy)
-
 /* ---- what was written ---------------------------------------------------- */
 
 static struct known *find_slot(const struct table *table, uint64_t a, uint64_t b)
