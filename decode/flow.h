@@ -78,7 +78,8 @@ struct flow_ops {
 	 * Write up to @max (at least FLOW_EVENTS_MIN) events; *@count_ret less than
 	 * that is no end. False: the span is done, after the events written.
 	 * State that a PSB+ tells has the status bit; a span starts with all
-	 * of its PSB+, news or not, and before it with a DOUBT, if it may be one.
+	 * of its PSB+, news or not, and before it with a DOUBT, if it may be one; DOUBTs
+	 * with the status bit are suspects.
 	 */
 	bool (*next)(struct flow *flow, struct xenpt_event *events, size_t max,
 		     size_t *count_ret);

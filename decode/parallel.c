@@ -52,9 +52,11 @@ struct lane {
 	bool cutting; /* somebody is in the segmenter */
 	bool ended;   /* no jobs will come any more */
 	struct xenpt_error *err;
+	struct trust_verdict verdict;
 	struct flow_state known; /* at the end of the job before the first */
 	struct batch *current;   /* the reader's */
 	uint64_t read;           /* bytes of trace */
+	uint64_t end;            /* offset of those that were read */
 	struct xenpt_stats counts;
 };
 
@@ -361,6 +363,23 @@ static void place_notes(const struct flow_state *known, const struct job *job,
 	}
 }
 
+static void judge(struct lane *lane, struct batch *batch)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct xenpt_event *event = &batch->events[i];
+
+		if (event->type == XENPT_EVENT_DOUBT &&
+		    !trust_judge(&lane->verdict, event))
+			continue;
+		if (kept < i)
+			batch->events[kept] = *event;
+		kept++;
+	}
+	batch->count = kept;
+}
+
 /* The first job has been read to its end. */
 static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 {
@@ -378,6 +397,8 @@ static struct xenpt_error *end_job(struct lanes *lanes, struct lane *lane)
 	lanes->jobs_size -= job->segment.span.size;
 	lanes->done += job->segment.read - lane->read;
 	lane->read = job->segment.read;
+	if (job->segment.span.size)
+		lane->end = job->segment.span.offset + job->segment.span.size;
 	job_destroy(lanes, job);
 	pthread_cond_broadcast(&lanes->work);
 	return err;
@@ -388,6 +409,27 @@ static void begin_job(const struct lane *lane, const struct job *job, struct bat
 {
 	place_notes(&lane->known, job, batch);
 	drop_known(&lane->known, &job->segment, batch);
+}
+
+/* The end of the lane, or what is to be said there. */
+static struct xenpt_error *close_lane(struct lanes *lanes, struct lane *lane,
+				      struct batch **ret)
+{
+	struct xenpt_event event;
+	struct batch *batch;
+
+	if (lane->err)
+		return no_cleanup_ptr(lane->err);
+	*ret = NULL;
+	if (!trust_close(&lane->verdict, &lane->known, lane->end, &event))
+		return NULL;
+	batch = batch_get(lanes);
+	if (!batch)
+		return xenpt_error_no_memory();
+	batch->events[0] = event;
+	batch->count = 1;
+	*ret = batch;
+	return NULL;
 }
 
 /* The lane's next batch, NULL at its end. Locked. */
@@ -408,6 +450,7 @@ static struct xenpt_error *take_batch(struct lanes *lanes, struct lane *lane,
 			if (!job->read)
 				begin_job(lane, job, batch);
 			job->read = true;
+			judge(lane, batch);
 			*ret = batch;
 			return NULL;
 		}
@@ -415,10 +458,8 @@ static struct xenpt_error *take_batch(struct lanes *lanes, struct lane *lane,
 			XENPT_TRY(end_job(lanes, lane));
 			continue;
 		}
-		if (!job && lane->ended) {
-			*ret = NULL;
-			return no_cleanup_ptr(lane->err);
-		}
+		if (!job && lane->ended)
+			return close_lane(lanes, lane, ret);
 		if (!work_once(lanes, &lanes->workers[0]))
 			pthread_cond_wait(&lanes->ready, &lanes->mutex);
 	}
@@ -547,6 +588,7 @@ struct xenpt_error *lanes_create(const struct xenpt_file *file,
 		struct lane *lane = &lanes->lanes[i];
 
 		lane->last = &lane->first;
+		lane->verdict.suspect = UINT64_MAX;
 		lanes->lane_count++;
 		XENPT_TRY(segmenter_create(file, vcpus[i], &lane->segmenter));
 	}

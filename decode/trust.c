@@ -14,14 +14,22 @@
 
 const struct trust_state trust_unknown = { .cr3 = XENPT_CR3_ANY };
 
-void trust_init(struct trust *trust, const struct flow_span *span)
+/* Read on from this byte, a packet's first, knowing nothing. */
+static void go_to(struct trust *trust, size_t byte)
 {
 	trust->now = trust_unknown;
-	trust->span = span;
-	packet_reset(&trust->state, 0);
+	trust->used = byte;
+	packet_reset(&trust->state, byte);
 	trust->state.synced = true;
 	trust->next = trust->count = 0;
-	trust->used = trust->sample = 0;
+	trust->ahead = false;
+}
+
+void trust_init(struct trust *trust, const struct flow_span *span)
+{
+	trust->span = span;
+	go_to(trust, 0);
+	trust->sample = 0;
 	trust->skip_from = trust->skip_to = SIZE_MAX;
 	trust->in_psb = false;
 	trust->first = true;
@@ -52,12 +60,28 @@ static void confirm(struct trust_state *now, uint64_t cr3, uint64_t offset)
 	now->wrong = now->resumed = false;
 }
 
-/* Where registers told another CR3, all is wrong until the trace tells one again. */
+/* Tracing went off and on, where a CR3 write may be emulated, and then code did not fit.
+ */
+static bool is_suspect(const struct trust_state *now)
+{
+	return now->resumed && now->misfit > now->since;
+}
+
+/*
+ * What was wrong, or may have been, up to here. Where registers told another CR3, that is
+ * all until the trace tells one again.
+ */
 static bool end_wrong(const struct trust_state *now, uint64_t offset, uint64_t cr3,
 		      struct xenpt_event *ret)
 {
-	return now->wrong && now->resumed &&
-	       doubt(now, XENPT_DOUBT_REGISTERS, offset, cr3, ret);
+	if (now->wrong)
+		return now->resumed &&
+		       doubt(now, XENPT_DOUBT_REGISTERS, offset, cr3, ret);
+	if (now->cr3 == XENPT_CR3_ANY || !is_suspect(now))
+		return false;
+	doubt(now, XENPT_DOUBT_EARLIER, offset, cr3, ret);
+	ret->status = 1;
+	return true;
 }
 
 /* A PIP may have been lost, or was not written for a reason of its own. */
@@ -78,14 +102,14 @@ static bool forget(struct trust_state *now, uint64_t offset, struct xenpt_event 
 static bool check_psb(const struct trust_state *now, const struct trust_psb *psb,
 		      struct xenpt_event *ret)
 {
+	bool quiet;
+
 	if (now->cr3 == XENPT_CR3_ANY || psb->cr3 == XENPT_CR3_ANY)
 		return false;
-	if (now->wrong)
+	/* No code ran, or none that was traced: CR3 may have changed then. */
+	quiet = !now->on || !psb->has_ip || (now->still && now->ip == psb->ip);
+	if (now->wrong || quiet || psb->cr3 == now->cr3)
 		return end_wrong(now, psb->offset, psb->cr3, ret);
-	if (psb->cr3 == now->cr3 || !now->on || !psb->has_ip)
-		return false;
-	if (now->still && now->ip == psb->ip)
-		return false;
 	return doubt(now, XENPT_DOUBT_PSB, psb->offset, psb->cr3, ret);
 }
 
@@ -112,8 +136,10 @@ static bool check_sample(struct trust *trust, const struct xenpt_sample *sample,
 	    now->ip != sample->regs.rip || !(sample->regs.cr0 & CR0_PG))
 		return false;
 	if (cr3 == now->cr3) {
+		bool found = end_wrong(now, sample->offset, cr3, ret);
+
 		confirm(now, cr3, sample->offset);
-		return false;
+		return found;
 	}
 	if (now->wrong && !now->resumed)
 		return false; /* it has been said */
@@ -289,9 +315,11 @@ static bool step(struct trust *trust, size_t limit, bool *found, struct xenpt_ev
 		*found = check_sample(trust, &trust->span->samples[trust->sample++], ret);
 		return true;
 	}
-	if (!packet || end > limit)
+	/* A PSB+ tells all or nothing. */
+	if (!packet || (end > limit && !trust->in_psb))
 		return false;
 	trust->next++;
+	trust->ahead = false;
 	if (trust->skip_from <= packet->offset && packet->offset < trust->skip_to) {
 		trust->in_psb = trust->first = false;
 		*found = forget(&trust->now, trust->span->offset + packet->offset, ret);
@@ -328,7 +356,7 @@ static bool has_one_cr3(const struct flow_span *span)
 
 /*
  * Most spans are of one address space: what is known at the end of them is what the PSB+s
- * of their last bytes tell, and nothing else needs to be read.
+ * of their last bytes tell, and nothing else needs to be read as long as code fits.
  */
 static void skip_to_end(struct trust *trust)
 {
@@ -341,11 +369,8 @@ static void skip_to_end(struct trust *trust)
 		psb = psb_find(span->data + span->size - size, size);
 	if (!psb)
 		return;
-	trust->now = trust_unknown;
-	trust->used = psb - span->data;
-	packet_reset(&trust->state, trust->used);
-	trust->state.synced = true;
-	trust->next = trust->count = 0;
+	go_to(trust, psb - span->data);
+	trust->ahead = true;
 }
 
 bool trust_first(struct trust *trust, struct xenpt_event *ret)
@@ -380,6 +405,43 @@ bool trust_join(const struct trust_state *before, struct xenpt_event *event)
 	return check_psb(before, &psb, event);
 }
 
+bool trust_judge(struct trust_verdict *verdict, struct xenpt_event *event)
+{
+	if (event->status) {
+		if (event->value < verdict->suspect)
+			verdict->suspect = event->value;
+		return false;
+	}
+	if (verdict->proven)
+		event->value = verdict->end;
+	else if (event->value > verdict->suspect)
+		event->value = verdict->suspect;
+	if (event->value >= event->offset)
+		return false;
+	verdict->proven = true;
+	verdict->end = event->offset;
+	return true;
+}
+
+bool trust_close(struct trust_verdict *verdict, const struct flow_state *known,
+		 uint64_t end, struct xenpt_event *ret)
+{
+	if (!verdict->proven || verdict->end >= end)
+		return false;
+	*ret = (struct xenpt_event){
+		.type = XENPT_EVENT_DOUBT,
+		.reason = XENPT_DOUBT_EARLIER,
+		.value = verdict->end,
+		.offset = end,
+		.named = known->cr3,
+		.cr3 = XENPT_CR3_ANY,
+		.time = known->time,
+		.mode = known->mode,
+	};
+	verdict->end = end;
+	return true;
+}
+
 size_t trust_sample(const struct trust *trust)
 {
 	const struct flow_span *span = trust->span;
@@ -399,5 +461,7 @@ void trust_skip(struct trust *trust, size_t from, size_t to)
 
 void trust_misfit(struct trust *trust, size_t byte)
 {
+	if (trust->ahead)
+		go_to(trust, 0);
 	trust->now.misfit = trust->span->offset + byte;
 }

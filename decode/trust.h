@@ -38,6 +38,7 @@ struct trust {
 	size_t sample;             /* the next of the span's */
 	size_t skip_from, skip_to; /* bytes of the span */
 	bool in_psb, first;
+	bool ahead; /* what comes before was skipped, for it makes no doubt */
 	struct trust_psb psb;
 };
 
@@ -46,6 +47,27 @@ extern const struct trust_state trust_unknown;
 
 /* @span must outlive it. */
 void trust_init(struct trust *trust, const struct flow_span *span);
+
+/*
+ * What doubts say of a vCPU's trace; start from { .suspect = UINT64_MAX }.
+ *
+ * Where one PIP is missing, others are: a hypervisor writes them or does not. Two of
+ * them, there and back between two PSB+s, leave no trace. So after a proof nothing is
+ * known any more up to the end; and if code had not fitted before it, not from there on.
+ */
+struct trust_verdict {
+	uint64_t suspect; /* offset since which code has not fitted; UINT64_MAX: it has */
+	bool proven;      /* a PIP was missing */
+	uint64_t end;     /* of what was said to be in doubt */
+};
+
+/* Look at the next DOUBT. Those with the status bit are but suspects. False: it is none.
+ */
+bool trust_judge(struct trust_verdict *verdict, struct xenpt_event *event);
+
+/* At the end of the trace: what is in doubt, too. False: nothing. */
+bool trust_close(struct trust_verdict *verdict, const struct flow_state *known,
+		 uint64_t end, struct xenpt_event *ret);
 
 /*
  * What the PSB+ that the span starts with tells, as a DOUBT with the status bit:
@@ -60,7 +82,8 @@ bool trust_first(struct trust *trust, struct xenpt_event *ret);
 bool trust_join(const struct trust_state *before, struct xenpt_event *event);
 
 /*
- * Read on: all packets that end before @limit, a byte of the span. True: there is a
+ * Read on: all packets that end before @limit, a byte of the span, and the rest of a PSB+
+ * that does not. True: there is a
  * DOUBT, and perhaps more.
  */
 bool trust_next(struct trust *trust, size_t limit, struct xenpt_event *ret);

@@ -110,6 +110,7 @@ const char *xenpt_doubt_name(unsigned int doubt)
 	static const char *const names[] = {
 		[XENPT_DOUBT_PSB] = "PSB+",
 		[XENPT_DOUBT_REGISTERS] = "registers",
+		[XENPT_DOUBT_EARLIER] = "earlier",
 	};
 	const char *name = NAME(names, doubt);
 

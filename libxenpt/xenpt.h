@@ -595,14 +595,16 @@ enum xenpt_trouble {
 };
 
 /**
- * How it is known that a PIP is missing. Between the offset in value and the event's own
- * the trace named one address space, but cr3 was in use at the end of it. Blocks between
- * the two are those of what was named: the right ones, the same code by chance, or none
- * that ran. cr3 is XENPT_CR3_ANY where trace is lost before it is told again.
+ * How it is known that PIPs are missing. After a first one, nothing is trusted any more:
+ * each doubt begins where the last one ended. Between the offset in value and the event's
+ * own the trace named one address space, but cr3 was in use at the end of it. Blocks
+ * between the two are those of what was named: the right ones, the same code by chance,
+ * or none that ran. cr3 is XENPT_CR3_ANY where trace is lost before it is told again.
  */
 enum xenpt_doubt {
 	XENPT_DOUBT_PSB = 1,   /* the PIP of a PSB+ is not the CR3 that was announced */
 	XENPT_DOUBT_REGISTERS, /* CR3, as the recorder read it, is not */
+	XENPT_DOUBT_EARLIER,   /* PIPs were missing before: the rest of the trace */
 };
 
 /** "no code", …. Static. */

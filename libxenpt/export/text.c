@@ -269,6 +269,10 @@ static void put_doubt(struct xenpt_sink *sink, const struct xenpt_event *event)
 
 	put_number(sink, "address spaces cannot be trusted from offset", event->value);
 	put_number(sink, " to", event->offset);
+	if (event->reason == XENPT_DOUBT_EARLIER) {
+		out_str(out, ": PIPs are missing before this, and may be here");
+		return;
+	}
 	out_str(out, ": a PIP is missing (");
 	if (event->reason == XENPT_DOUBT_PSB)
 		put_number(sink, "PSB+ at", event->offset);

@@ -128,12 +128,12 @@ static void tell_rest(void)
 	trouble(XENPT_EVENT_ERROR, 4096, XENPT_TROUBLE_NO_CODE, 0x7fff12345678);
 	trouble(XENPT_EVENT_ERROR, 1, XENPT_TROUBLE_BAD_PACKET, 0);
 	trouble(XENPT_EVENT_ERROR, 16, XENPT_TROUBLE_BAD_FLOW, 0x401101);
-	for (unsigned int i = 1; i < 4; i++) {
+	for (unsigned int i = 1; i < 5; i++) {
 		trouble(XENPT_EVENT_DOUBT, 0x1230, i, 0);
 		story[told - 1].offset = 0x1a30 + i;
 		story[told - 1].named = 0x7777000;
 		story[told - 1].misfit = i == 2;
-		if (i == 3)
+		if (i >= 3)
 			story[told - 1].cr3 = XENPT_CR3_ANY;
 	}
 	value(XENPT_EVENT_CODE, 7);

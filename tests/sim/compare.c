@@ -147,7 +147,7 @@ static struct walk begin_walk(const struct comparison *cmp, const struct segment
 struct search {
 	const struct segment *segment;
 	struct walk best;
-	size_t best_length;
+	size_t best_length, best_at;
 	bool tried;
 };
 
@@ -178,6 +178,7 @@ static bool try_run(const struct comparison *cmp, struct search *search, size_t 
 	if (found || !search->tried || length > search->best_length) {
 		search->best = walk;
 		search->best_length = length;
+		search->best_at = at;
 		search->tried = true;
 	}
 	return found;
@@ -254,7 +255,7 @@ static bool place(struct comparison *cmp, struct search *search)
 	const struct segment *segment = search->segment;
 	const struct truth_psb *psb;
 
-	if (segment->lost_unknown)
+	if (segment->restarts)
 		cmp->known = false;
 	cmp->base += segment->lost;
 	if (segment->start == SEGMENT_FIRST &&
@@ -280,6 +281,21 @@ static size_t position_of(const struct comparison *cmp, const struct walk *walk)
 	return walk->truth.next - cmp->truth->runs.data - walk->truth.has_rest;
 }
 
+/* What only the code told may have run after the hole. */
+static size_t certain_position(const struct comparison *cmp, const struct search *search)
+{
+	const struct segment *segment = search->segment;
+	struct segment certain = *segment;
+	struct walk walk;
+
+	if (!is_cut(cmp, segment))
+		return position_of(cmp, &search->best);
+	certain.count = segment->certain;
+	walk = begin_walk(cmp, &certain, search->best_at);
+	walk_all(&walk, NULL, NULL);
+	return position_of(cmp, &walk);
+}
+
 static bool compare_segment(struct comparison *cmp, const struct segment *segment)
 {
 	struct search search = { .segment = segment };
@@ -295,7 +311,7 @@ static bool compare_segment(struct comparison *cmp, const struct segment *segmen
 			search.tried ? position_of(cmp, &search.best) : cmp->position;
 		return false;
 	}
-	cmp->position = position_of(cmp, &search.best);
+	cmp->position = certain_position(cmp, &search);
 	cmp->ret->runs += segment->count;
 	for (size_t i = 0; i < segment->count; i++)
 		cmp->ret->insns += cmp->decoded->runs.data[segment->first + i].insns;
@@ -373,6 +389,10 @@ static void take_wrong(void *arg, const struct run *run)
 		cmp->ret->wrong++;
 		return;
 	}
+	if (run->unseen) {
+		cmp->ret->unseen++;
+		return;
+	}
 	if (cmp->ret->difference.what)
 		return;
 	cmp->ret->difference.what = "wrong, and not in doubt";
@@ -391,8 +411,11 @@ static void compare_wrong_segment(struct comparison *cmp, const struct segment *
 	struct walk best = {};
 	size_t length = 0, done;
 
+	cmp->start += segment->restarts;
+	if (segment->restarts)
+		cmp->base = -segment->restart;
 	cmp->base += segment->lost;
-	if (segment->psb != NO_PSB && !segment->lost_unknown)
+	if (segment->psb != NO_PSB)
 		psb = psb_at(cmp, segment->psb + cmp->base);
 	if (!psb) {
 		fail(cmp, "a PSB that was put out elsewhere");

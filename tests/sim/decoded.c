@@ -115,14 +115,31 @@ static struct xenpt_error *add_run(struct reader *reader, const struct xenpt_eve
 	return NULL;
 }
 
+/* Runs from the last PSB up to a gap: a missing PIP shows only at the next PSB. */
+static void mark_unseen(struct reader *reader, uint64_t gap)
+{
+	uint64_t psb = psb_before(reader, gap);
+	size_t i = reader->decoded->runs.count;
+
+	while (i > 0 && psb != NO_PSB && reader->decoded->runs.data[i - 1].offset >= psb)
+		reader->decoded->runs.data[--i].unseen = true;
+}
+
+static void note_restart(struct reader *reader, uint64_t offset)
+{
+	reader->next.restarts++;
+	reader->next.restart = offset;
+}
+
 static void take_gap(struct reader *reader, const struct xenpt_event *event)
 {
+	mark_unseen(reader, event->offset);
 	reader->decoded->gaps++;
 	break_here(reader, SEGMENT_HOLE);
 	if (event->reason == XENPT_GAP_LAPPED && event->value)
 		reader->next.lost += event->value;
 	else if (event->reason != XENPT_GAP_NO_PSB)
-		reader->next.lost_unknown = true; /* or the trace was started anew */
+		note_restart(reader, event->offset);
 }
 
 static void take_state(struct reader *reader, const struct xenpt_event *event)

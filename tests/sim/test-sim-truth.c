@@ -51,11 +51,12 @@ static struct xenpt_error *compare_vcpu(const struct xenpt_file *file, const cha
 	compare(&truth, &decoded, flags, &compared);
 	printf("# vCPU %" PRIu32 ": %s: %" PRIu64 " of %zu blocks, %" PRIu64
 	       " instructions, %zu ran; %zu segments, %" PRIu64 " gaps, %" PRIu64
-	       " errors, %" PRIu64 " overflows, %zu doubts, %" PRIu64 " doubted\n",
+	       " errors, %" PRIu64 " overflows, %zu doubts, %" PRIu64
+	       " wrong and doubted, %" PRIu64 " wrong and unseen\n",
 	       vcpu, compared.difference.what ? "different" : "the same", compared.runs,
 	       decoded.runs.count, compared.insns, truth.runs.count,
 	       decoded.segments.count, decoded.gaps, decoded.errors, decoded.overflows,
-	       decoded.doubts.count, compared.wrong);
+	       decoded.doubts.count, compared.wrong, compared.unseen);
 	if (compared.difference.what)
 		put_difference(&compared.difference, symtab);
 	*ret = !compared.difference.what;

@@ -20,6 +20,7 @@ struct run {
 	uint64_t ip, last, cr3;
 	uint64_t offset; /* decoded: about where in the trace, not before it */
 	uint32_t insns;
+	bool unseen; /* decoded: no PSB+ tells, before a gap, whether it was right */
 };
 
 struct truth_psb {
@@ -57,9 +58,11 @@ struct segment {
 	 * by itself, if nothing happens: before a hole, something may have.
 	 */
 	size_t certain;
-	uint64_t psb;      /* in the file's trace, or NO_PSB */
-	uint64_t lost;     /* bytes before it and after the segment before it … */
-	bool lost_unknown; /* … if that is known */
+	uint64_t psb;     /* in the file's trace, or NO_PSB */
+	uint64_t lost;    /* bytes before it and after the segment before it … */
+	size_t restarts;  /* … unless that is not known: the trace may have been started
+			     anew */
+	uint64_t restart; /* offset in the file's trace, of the last time */
 };
 
 struct doubt {
@@ -98,6 +101,7 @@ struct difference {
 struct compared {
 	uint64_t runs, insns; /* decoded, that were found to be right */
 	uint64_t wrong;       /* COMPARE_DOUBTS: decoded, that were not, but doubted */
+	uint64_t unseen;      /* … that were not, and nothing could tell */
 	struct difference difference;
 };
 

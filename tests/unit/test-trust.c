@@ -46,6 +46,17 @@ static void assert_doubt(const struct xenpt_event *event, uint64_t since, uint64
 	assert_false(event->status);
 }
 
+/* After a missing PIP there is no trust any more: said once, at the end. */
+static void assert_earlier(const struct fixture *fixture, uint64_t since, uint64_t end)
+{
+	const struct xenpt_event *event = &fixture->events[fixture->count - 1];
+
+	assert_int_equal(event->type, XENPT_EVENT_DOUBT);
+	assert_int_equal(event->reason, XENPT_DOUBT_EARLIER);
+	assert_int_equal(event->value, since);
+	assert_int_equal(event->offset, end);
+}
+
 static void assert_no_doubt(struct trace *trace)
 {
 	struct fixture fixture;
@@ -58,7 +69,7 @@ static void assert_no_doubt(struct trace *trace)
 /* The CR3 write was emulated in the exit: only the next PSB+ tells. */
 static void test_missing(void **state)
 {
-	uint64_t since, found;
+	uint64_t since, found, end;
 	const struct xenpt_event *event;
 	struct xenpt_stats stats = {};
 	struct fixture fixture;
@@ -76,12 +87,14 @@ static void test_missing(void **state)
 	found = trace.size;
 	trace_psb_plus(&trace, &psb_b);
 	trace_loops(&trace, 10);
+	end = trace.size;
 	fixture_run(&fixture, &trace);
 
 	event = find(&fixture, &at, XENPT_EVENT_DOUBT);
 	assert_doubt(event, since, found);
 	assert_false(event->misfit);
-	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 1);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 2);
+	assert_earlier(&fixture, found, end);
 	/* Right where the blocks of the one end and those of the other begin. */
 	find(&fixture, &cr3_at, XENPT_EVENT_CR3);
 	find(&fixture, &cr3_at, XENPT_EVENT_CR3);
@@ -91,7 +104,7 @@ static void test_missing(void **state)
 			assert_int_equal(fixture.events[i].cr3, i < at ? A : B);
 	}
 	xenpt_stats_add(&stats, fixture.events, fixture.count);
-	assert_int_equal(stats.doubtful, found - since);
+	assert_int_equal(stats.doubtful, end - since);
 	fixture_deinit(&fixture);
 }
 
@@ -114,7 +127,7 @@ static void test_since_pip(void **state)
 	trace_psb_plus(&trace, &psb_b);
 	fixture_run(&fixture, &trace);
 	assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), since, found);
-	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 1);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 2);
 	fixture_deinit(&fixture);
 }
 
@@ -141,6 +154,48 @@ static void test_misfit(void **state)
 	assert_doubt(event, 0, found);
 	assert_true(event->misfit);
 	fixture_deinit(&fixture);
+}
+
+/*
+ * Gone and come back between two PSB+s that agree: code that did not fit says so, but
+ * only where a missing PIP is proven; then the doubt begins there.
+ */
+static void test_suspect(void **state)
+{
+	for (int proven = 0; proven < 2; proven++) {
+		struct fixture fixture;
+		struct trace trace = {};
+		uint64_t since, found, end;
+		size_t at = 0;
+
+		trace_psb_plus(&trace, &psb_a);
+		trace_loops(&trace, 10);
+		since = trace.size;
+		trace_psb_plus(&trace, &psb_a);
+		trace_loops(&trace, 10);
+		trace_exit(&trace);
+		trace_ip(&trace, ppt_tip_pge, 0x9000);
+		trace_loops(&trace, 10);
+		trace_psb_plus(&trace, &psb_a);
+		trace_loops(&trace, 10);
+		trace_psb_plus(&trace, &psb_a);
+		trace_loops(&trace, 10);
+		trace_exit(&trace);
+		trace_entry(&trace);
+		trace_loops(&trace, 10);
+		found = trace.size;
+		trace_psb_plus(&trace, proven ? &psb_b : &psb_a);
+		trace_loops(&trace, 10);
+		end = trace.size;
+		fixture_run(&fixture, &trace);
+		assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 2 * proven);
+		if (proven) {
+			assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), since,
+				     found);
+			assert_earlier(&fixture, found, end);
+		}
+		fixture_deinit(&fixture);
+	}
 }
 
 /* A PIP in what was skipped for the code's sake is there. */
@@ -325,7 +380,7 @@ static void test_spans(void **state)
 	struct xenpt_decoder_options counting = { .threads = 3, .count_blocks = true };
 	struct fixture fixture, counted = {};
 	struct trace trace = {};
-	uint64_t psbs[512], size;
+	uint64_t psbs[512], size, last = 0;
 	size_t at = 0;
 
 	for (size_t i = 0; i < 512; i++) {
@@ -346,11 +401,14 @@ static void test_spans(void **state)
 	assert_true(size > 3 * (64 << 10));
 	fixture_run(&fixture, &trace);
 	for (size_t i = 1; i < 512; i += 2) {
-		if (i % 32 != 31)
-			assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), psbs[i - 1],
-				     psbs[i]);
+		if (i % 32 == 31)
+			continue;
+		/* The first since it was right, the others since the one before. */
+		assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), last, psbs[i]);
+		last = psbs[i];
 	}
-	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 256 - 16);
+	assert_earlier(&fixture, last, size);
+	assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 256 - 16 + 1);
 	for (unsigned int threads = 2; threads < 5; threads++) {
 		struct xenpt_decoder_options options = { .threads = threads };
 
@@ -360,7 +418,7 @@ static void test_spans(void **state)
 	counted.opened = fixture.opened;
 	fixture_decode_with(&counted, &counting);
 	assert_int_equal(count_type(&counted, XENPT_EVENT_BLOCK), 0);
-	assert_int_equal(count_type(&counted, XENPT_EVENT_DOUBT), 256 - 16);
+	assert_int_equal(count_type(&counted, XENPT_EVENT_DOUBT), 256 - 16 + 1);
 	free(counted.events);
 	free(counted.vcpus);
 	fixture_deinit(&fixture);
@@ -388,7 +446,7 @@ static void test_since_other_span(void **state)
 		trace_loops(&trace, 1000);
 		fixture_run(&fixture, &trace);
 		assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), since, found);
-		assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 1);
+		assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 2);
 		fixture_deinit(&fixture);
 	}
 }
@@ -613,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_since_pip),
 		cmocka_unit_test(test_misfit),
+		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_pip_in_misfit),
 		cmocka_unit_test(test_pips_are_there),
 		cmocka_unit_test(test_off),
