@@ -623,7 +623,7 @@ XENPT_API const char *xenpt_branch_name(unsigned int branch);
 struct xenpt_event {
 	union {
 		uint64_t ip;    /* 0 with !has_ip */
-		uint64_t named; /* DOUBT: the CR3 that the trace told */
+		uint64_t named; /* DOUBT: the CR3 that the trace told; or XENPT_CR3_ANY */
 	};
 	union {
 		uint64_t to;    /* BLOCK, INTERRUPT, OFF: next IP, if has_to */

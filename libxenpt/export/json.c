@@ -273,7 +273,8 @@ static void put_payload(struct xenpt_sink *sink, const struct xenpt_event *event
 	case XENPT_EVENT_DOUBT:
 		put_name(out, "reason", xenpt_doubt_name(event->reason));
 		put_dec(out, "since", event->value);
-		put_hex(out, "named", event->named);
+		if (event->named != XENPT_CR3_ANY)
+			put_hex(out, "named", event->named);
 		put_bool(out, "misfit", event->misfit);
 		break;
 	default:

@@ -402,8 +402,9 @@ static void check_event(const struct xenpt_event *event, uint32_t vcpu,
 		must(event->value <= size - event->offset);
 	}
 	if (event->type == XENPT_EVENT_DOUBT) {
-		must(!event->status && event->named != XENPT_CR3_ANY);
-		must(event->value < event->offset);
+		must(!event->status && event->value < event->offset);
+		must(event->named != XENPT_CR3_ANY ||
+		     event->reason == XENPT_DOUBT_EARLIER);
 		if (event->reason == XENPT_DOUBT_PSB)
 			must(event->named != event->cr3);
 	}
