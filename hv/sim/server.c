@@ -334,7 +334,7 @@ struct xenpt_error *server_create(const struct sim_scenario *scenario, const cha
 					  "'%s' is no name of a domain: letters, digits, "
 					  "'-', '_' and '.', at most %d",
 					  name, SIM_NAME_MAX - 1);
-	strcpy(server->name, name);
+	memcpy(server->name, name, strlen(name) + 1);
 	server->session.held = held;
 	server->runnable = true;
 	XENPT_TRY(sim_create(scenario, notify, server, &server->session.sim));
