@@ -196,8 +196,12 @@ static void on_code(uc_engine *uc, uint64_t ip, uint32_t size, void *arg)
 		stop(sim, SIM_STOP_LIMIT);
 		return;
 	}
-	sim->now++;
 	fetch(vcpu, ip, size);
+	if (sim->changer) {
+		stop(sim, SIM_STOP_LIMIT);
+		return;
+	}
+	sim->now++;
 	sim->exit = insn_exit(&vcpu->insn, &vcpu->now, &vcpu->insn.size, &stale);
 	if (sim->exit != SIM_EXIT_NONE && !is_intercepted(sim))
 		sim->exit = SIM_EXIT_NONE;

@@ -157,9 +157,10 @@ struct sim {
 	/* watch.c */
 	bool watching;
 	uint64_t watch_round;
-	uint64_t code_lines[SIM_PAGES];  /* that ran while traced */
-	uint64_t table_lines[SIM_PAGES]; /* through which those were found */
-	struct vcpu *changer;            /* wrote to code; or NULL */
+	uint64_t code_lines[SIM_PAGES];    /* that ran while traced */
+	uint64_t table_lines[SIM_PAGES];   /* through which those were found */
+	uint64_t written_lines[SIM_PAGES]; /* since the client was last told */
+	struct vcpu *changer; /* wrote to code, or is about to run what is new; or NULL */
 	size_t changed_count;
 	struct changed_page changed[CHANGED_PAGES];
 
@@ -263,12 +264,12 @@ void trace_tell_full(struct vcpu *vcpu);
 /* ---- watch.c ----------------------------------------------------------- */
 
 void watch_update(struct sim *sim); /* who watches may have changed */
-/* Of @page these bytes run. */
+/* Of @page these bytes are to run, unless sim->changer is set then. */
 void watch_code(struct vcpu *vcpu, struct code_page *page, uint64_t offset,
 		uint64_t size);
 /* The vCPU is about to write @size bytes at @va; of up to 8 the value is known. */
 void watch_write(struct vcpu *vcpu, uint64_t va, uint64_t size, uint64_t value);
-void watch_hold(struct sim *sim);    /* after a change: show what was before */
+void watch_hold(struct sim *sim);    /* sim->changer: show what was before */
 void watch_release(struct sim *sim); /* let it happen */
 
 /* ---- truth.c ----------------------------------------------------------- */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Tells the client before code changes that ran while it was traced, or the tables
- * through which that code was found.
+ * through which that code was found; and before code runs that was written since it was
+ * last told. So what runs between two holds is in memory as it was at the first: the
+ * client may read it at any time, and read more of a page than what ran.
  *
  * Unicorn says of a write only when it cannot be stopped any more. So the page is copied
  * first, the instruction is let finish, and as long as the client looks, the copy is in
@@ -33,6 +35,7 @@ void watch_update(struct sim *sim)
 		return;
 	memset(sim->code_lines, 0, sizeof(sim->code_lines));
 	memset(sim->table_lines, 0, sizeof(sim->table_lines));
+	memset(sim->written_lines, 0, sizeof(sim->written_lines));
 	sim->watch_round++;
 }
 
@@ -53,12 +56,17 @@ static void mark_table(void *arg, uint64_t entry_gpa)
 
 void watch_code(struct vcpu *vcpu, struct code_page *page, uint64_t offset, uint64_t size)
 {
+	const uint64_t run = lines(offset, size);
 	struct sim *sim = vcpu->sim;
 	uint64_t gpa;
 
 	if (!vcpu->trace.setup.watch_code)
 		return;
-	sim->code_lines[page->gfn] |= lines(offset, size);
+	if (sim->written_lines[page->gfn] & run) {
+		sim->changer = vcpu;
+		return;
+	}
+	sim->code_lines[page->gfn] |= run;
 	if (page->watched == sim->watch_round)
 		return;
 	engine_walk(&sim->memory, vcpu->now.cr3, page->va, mark_table, sim, &gpa, NULL);
@@ -100,6 +108,7 @@ static void write_page(struct vcpu *vcpu, uint64_t va, uint64_t size, uint64_t v
 		return;
 	gfn = gpa / SIM_PAGE;
 	written = lines(offset, size);
+	sim->written_lines[gfn] |= written;
 	if (!(sim->code_lines[gfn] & written) &&
 	    (!(sim->table_lines[gfn] & written) ||
 	     (known && is_harmless(page, offset, size, value))))
@@ -144,6 +153,7 @@ void watch_hold(struct sim *sim)
 		sim->vcpus[i].trace.fresh = true;
 	}
 	sim->code_held = true;
+	memset(sim->written_lines, 0, sizeof(sim->written_lines));
 	sim->watch_round++;
 	truth_flush(sim);
 	if (sim->notify)

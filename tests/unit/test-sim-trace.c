@@ -7,6 +7,7 @@
 #include <intel-pt.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -34,6 +35,8 @@ struct client {
 	unsigned int codes, fulls, datas, states, errors;
 	bool lossless, watch, pauses, slow;
 	uint64_t ctl;
+	/* Of a client that reads all pages at once: the memory since code was held. */
+	uint8_t *held;
 };
 
 static void on_notify(void *arg, enum hv_event_type type, uint32_t vcpu)
@@ -108,9 +111,9 @@ static int read_code(uint8_t *buf, size_t size, const struct pt_asid *asid, uint
 
 	for (size_t i = 0; i < size; i++) {
 		if (!engine_walk(memory, asid->cr3, ip + i, NULL, NULL, &gpa, NULL) ||
-		    !engine_at(memory, gpa, 1))
+		    gpa >= memory->ram_size)
 			return i ? (int)i : -pte_nomap;
-		buf[i] = *engine_at(memory, gpa, 1);
+		buf[i] = client->held ? client->held[gpa] : memory->ram[gpa];
 	}
 	return size;
 }
@@ -237,11 +240,19 @@ static void create(struct client *client, const char *text)
 		      XPT_CTL_TSC_EN;
 }
 
+static void read_all(struct client *client)
+{
+	if (client->held)
+		memcpy(client->held, client->sim->memory.ram,
+		       client->sim->memory.ram_size);
+}
+
 static void run(struct client *client)
 {
 	struct sim *sim = client->sim;
 	bool more = true;
 
+	read_all(client);
 	for (uint32_t i = 0; i < sim->vcpu_count; i++)
 		start_trace(client, i);
 	while (sim_state(sim) != HV_CRASHED && sim_state(sim) != HV_ENDED &&
@@ -257,8 +268,12 @@ static void run(struct client *client)
 			if (sim->code_held)
 				decode(client, i);
 		}
-		if (sim->code_held || sim->paused)
+		if (sim->code_held) {
 			sim_resume(sim);
+			read_all(client);
+		} else if (sim->paused) {
+			sim_resume(sim);
+		}
 	}
 	assert_true(sim->now < STEPS_MAX);
 	for (uint32_t i = 0; i < sim->vcpu_count; i++) {
@@ -274,6 +289,7 @@ static void destroy(struct client *client)
 		array_deinit(&client->trace[i]);
 		array_deinit(&client->insns[i]);
 	}
+	free(client->held);
 	sim_destroy(client->sim);
 	unlink(TRUTH);
 }
@@ -284,6 +300,8 @@ static void decodes_to_truth(const char *scenario, bool watch, uint64_t ctl)
 
 	create(&client, scenario);
 	client.ctl |= ctl;
+	if (watch)
+		client.held = malloc(client.sim->memory.ram_size);
 	run(&client);
 	truth_close(client.sim);
 	for (uint32_t i = 0; i < client.sim->vcpu_count; i++)
