@@ -22,12 +22,17 @@ struct hv_domain {
 	const struct hv_ops *ops;
 	struct hv_info *info;  /* the domain's; valid until close() */
 	struct xenpt_mem *mem; /* guest-physical memory, live; the domain's */
+	/*
+	 * How long a position() holds its vCPU, ns, of late; 0: not at all. It is asked
+	 * no more often than is fair to the guest.
+	 */
+	uint64_t position_cost;
 };
 
 enum hv_state {
 	HV_RUNNING,
 	HV_PAUSED,
-	HV_CRASHED, /* SHUTDOWN_crash: the domain is still there, to be looked at */
+	HV_CRASHED, /* crash, watchdog, soft reset: it is still there, to be looked at */
 	HV_ENDED,   /* powered off, rebooted, destroyed */
 	HV_OFFERED, /* of a listing: not there, open() starts it */
 };
@@ -39,6 +44,8 @@ struct hv_info {
 	uint32_t vcpus;
 	uint64_t memory; /* bytes of RAM */
 	enum hv_state state;
+	const char *reason;  /* HV_CRASHED, HV_ENDED: "watchdog", "destroyed" …; static;
+				may be NULL */
 	const char *backend; /* that can trace it; NULL: none can */
 	char *why;           /* of it: or why none can, and what to change; may be NULL */
 	const char *about;   /* HV_OFFERED: what it is, a line; else NULL */
@@ -67,6 +74,7 @@ struct hv_trace {
 	 * then the pages read at that time are those that ran.
 	 */
 	bool watch_code;
+	bool catch_triple_fault; /* it is to be a crash, not a reboot: Xen only */
 };
 
 /* Where a vCPU's output is. The buffer is a ring; trace is where it was written last. */
@@ -82,6 +90,7 @@ struct hv_position {
 	bool fault;    /* … : a page of the buffer is not there */
 	bool error;    /* … : STATUS.Error, the CPU did not like the ToPA table */
 	bool tampered; /* the guest rewrote its ToPA table: bytes may be anything */
+	bool gone;     /* the domain was destroyed: what came last was not to be had */
 };
 
 enum hv_event_type {
@@ -105,6 +114,23 @@ struct hv_event {
 /* Called for each domain of a listing. A result is an error that ends it. */
 typedef struct xenpt_error *hv_list_fn(void *arg, const struct hv_info *info);
 
+enum hv_level {
+	HV_GOOD,
+	HV_NOTE, /* recording works, but … */
+	HV_BAD,  /* recording does not work */
+};
+
+/* One thing that a host or domain can or cannot do. */
+struct hv_finding {
+	enum hv_level level;
+	const char *what;   /* "hypervisor", "dom0 kernel", "trace buffer" … */
+	const char *found;  /* "Xen 4.17.7", "none" */
+	const char *remedy; /* what to change, for HV_NOTE and HV_BAD; else NULL */
+};
+
+/* Called for each finding, as it is found. A result is an error that ends it. */
+typedef struct xenpt_error *hv_finding_fn(void *arg, const struct hv_finding *finding);
+
 struct hv_ops {
 	const char *name; /* "sim" */
 
@@ -114,6 +140,9 @@ struct hv_ops {
 	struct xenpt_error *(*list)(hv_list_fn *fn, void *arg);
 	/* Attach. What it starts is held until trace_start(). */
 	struct xenpt_error *(*open)(const char *domain, struct hv_domain **ret);
+	/* What this host can do, and @domain, which may be NULL. Changes nothing. NULL: there
+	   is nothing to find. */
+	struct xenpt_error *(*check)(const char *domain, hv_finding_fn *fn, void *arg);
 	void (*close)(struct hv_domain *domain);
 
 	/* After pause() it stays held. */
