@@ -189,9 +189,11 @@ struct hv_ops {
 extern const struct hv_ops *const hv_backends[];
 
 /*
- * Attach to the domain that the user names, by the back-end that claims it. An error
- * says which names there are.
+ * The back-end that claims the domain that the user names. An error says which names
+ * there are.
  */
+struct xenpt_error *hv_find(const char *domain, const struct hv_ops **ret);
+/* Attach to it. */
 struct xenpt_error *hv_open(const char *domain, struct hv_domain **ret);
 
 #endif

@@ -569,6 +569,7 @@ const struct hv_ops hv_sim_ops = {
 	.claims = sim_claims,
 	.list = sim_list,
 	.open = sim_open,
+	.check = sim_check,
 	.close = sim_close,
 	.trace_start = sim_trace_start,
 	.trace_stop = sim_trace_stop,
