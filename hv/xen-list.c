@@ -72,7 +72,7 @@ static char *format_uuid(const xen_domain_handle_t handle)
  * A PVH guest is an HVM guest that has a local APIC emulated, but none of a PC's
  * devices: xen/arch-x86/xen.h, XEN_X86_EMU_*; Domain-0's I/O APIC and PCI do not count.
  */
-static const char *type_of(const xc_domaininfo_t *info)
+const char *xen_type(const xc_domaininfo_t *info)
 {
 	const uint32_t pc = XEN_X86_EMU_PIC | XEN_X86_EMU_PIT | XEN_X86_EMU_RTC |
 			    XEN_X86_EMU_PM | XEN_X86_EMU_VGA | XEN_X86_EMU_HPET;
@@ -98,7 +98,7 @@ struct xenpt_error *xen_info_init(struct xen_host *host, const xc_domaininfo_t *
 	*ret = (struct hv_info){
 		.name = name_of(host, info->domain),
 		.uuid = format_uuid(info->handle),
-		.type = type_of(info),
+		.type = xen_type(info),
 		.vcpus = count_vcpus(info),
 		.memory = info->tot_pages * XENPT_PAGE_SIZE,
 		.state = state.state,

@@ -20,7 +20,10 @@ struct xenpt_error *xen_info_init(struct xen_host *host, const xc_domaininfo_t *
 				  struct hv_info *ret);
 void xen_info_deinit(struct hv_info *info);
 
-/* Whether Xen lets this program trace and pause it: not the domain that it runs in. */
+/* "HVM", "PVH" or "PV". Static. */
+const char *xen_type(const xc_domaininfo_t *info);
+
+/* Whether it is the domain that this program runs in, which Xen lets nobody trace. */
 bool xen_is_self(struct xen_host *host, uint32_t domid);
 
 /* struct hv_ops's. */
