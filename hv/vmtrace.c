@@ -215,6 +215,16 @@ static struct xenpt_error *enable(struct xen_domain *xen, uint32_t vcpu)
 				: failed(errnum, vcpu, "cannot switch its trace on");
 }
 
+/* Xen's EINVAL of disable() may mean that it is off, or that something else is wrong. */
+static bool is_off(struct xen_domain *xen, uint32_t vcpu)
+{
+	uint64_t now = XPT_CTL_TRACE_EN;
+
+	return xen_calls->xc_vmtrace_get_option(xen->host->xc, xen->domid, vcpu,
+						XPT_MSR_CTL, &now) == 0 &&
+	       !(now & XPT_CTL_TRACE_EN);
+}
+
 static struct xenpt_error *disable(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vmtrace_buffer *buffer = &of(xen)->buffers[vcpu];
@@ -227,7 +237,7 @@ static struct xenpt_error *disable(struct xen_domain *xen, uint32_t vcpu)
 		int errnum = errno;
 		bool is_gone = xen_domain_is_gone(xen);
 
-		if (!is_gone && errnum != EINVAL)
+		if (!is_gone && !(errnum == EINVAL && is_off(xen, vcpu)))
 			return failed(errnum, vcpu, "cannot switch its trace off");
 		if (!is_gone)
 			err = xenpt_error_create(
