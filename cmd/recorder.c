@@ -164,6 +164,9 @@ static struct xenpt_error *sample(struct recorder *recorder)
 
 		XENPT_TRY(xenpt_error_prepend(domain->ops->registers(domain, id, &regs),
 					      "vCPU %u", id));
+		/* One that is offline has none. */
+		if (!regs.mode)
+			continue;
 		record_pages_hint(recorder->pages, &regs);
 		XENPT_TRY(xenpt_writer_registers(recorder->writer, id, &regs));
 	}
