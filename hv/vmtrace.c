@@ -419,14 +419,6 @@ static uint64_t now_ns(void)
 	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
 }
 
-/* What one call took is an eighth of what a call is said to take. */
-static void note_cost(struct hv_domain *domain, uint64_t ns)
-{
-	uint64_t cost = domain->position_cost;
-
-	domain->position_cost = cost ? cost - cost / 8 + ns / 8 : ns;
-}
-
 static struct xenpt_error *ask_position(struct xen_domain *xen, uint32_t vcpu,
 					struct vmtrace_buffer *buffer)
 {
@@ -441,7 +433,8 @@ static struct xenpt_error *ask_position(struct xen_domain *xen, uint32_t vcpu,
 			       ? NULL
 			       : failed(errnum, vcpu, "cannot tell where its trace is");
 	}
-	note_cost(&xen->domain, now_ns() - began);
+	xen->domain.position_cost =
+		vmtrace_cost(xen->domain.position_cost, now_ns() - began);
 	if (at >= buffer->size)
 		return xenpt_error_create(
 			XENPT_ERROR_FORMAT,
