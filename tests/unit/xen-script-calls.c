@@ -217,7 +217,7 @@ static int script_getinfolist(xc_interface *xc, uint32_t first, unsigned int max
 	for (count = 0; count < max; count++) {
 		const struct script_domain *found = NULL;
 
-		for (size_t i = 0; i < SCRIPT_DOMAINS; i++) {
+		for (size_t i = 0; i < xen_script->domain_count; i++) {
 			const struct script_domain *domain = &xen_script->domains[i];
 
 			if (domain->used && domain->domid >= next &&
@@ -610,6 +610,10 @@ static void *script_xs_read(struct xs_handle *xs, xs_transaction_t t, const char
 
 	if (fails("xs_read"))
 		return NULL;
+	if (strcmp(path, "domid") == 0) {
+		snprintf(wanted, sizeof(wanted), "%u", xen_script->self);
+		return strdup(wanted);
+	}
 	if (sscanf(path, "/local/domain/%u/", &domid) != 1)
 		return fail_null(ENOENT);
 	snprintf(wanted, sizeof(wanted), "/local/domain/%u/name", domid);

@@ -136,7 +136,7 @@ void xen_script_destroy(struct xen_script *script)
 		if (script->mappings[i].at)
 			munmap(script->mappings[i].at, script->mappings[i].pages * PAGE);
 	}
-	for (size_t i = 0; i < SCRIPT_DOMAINS; i++)
+	for (size_t i = 0; i < script->domain_count; i++)
 		free_domain(&script->domains[i]);
 	remove_root(script);
 	close(script->fd);
@@ -149,7 +149,7 @@ void xen_script_destroy(struct xen_script *script)
 
 struct script_domain *xen_script_find(struct xen_script *script, uint32_t domid)
 {
-	for (size_t i = 0; i < SCRIPT_DOMAINS; i++) {
+	for (size_t i = 0; i < script->domain_count; i++) {
 		if (script->domains[i].used && script->domains[i].domid == domid)
 			return &script->domains[i];
 	}
@@ -176,14 +176,10 @@ static void start_vcpu(struct hvm_hw_cpu *cpu)
 struct script_domain *xen_script_add(struct xen_script *script, uint32_t domid,
 				     const char *name)
 {
-	struct script_domain *domain = NULL;
+	struct script_domain *domain;
 
-	for (size_t i = 0; i < SCRIPT_DOMAINS && !domain; i++) {
-		if (!script->domains[i].used && !script->domains[i].memory &&
-		    !script->domains[i].vcpus[0].ring)
-			domain = &script->domains[i];
-	}
-	need(domain, "too many scripted domains");
+	need(script->domain_count < SCRIPT_DOMAINS, "too many scripted domains");
+	domain = &script->domains[script->domain_count++];
 	*domain = (struct script_domain){
 		.used = true,
 		.domid = domid,
@@ -315,9 +311,13 @@ static void check_domain(const struct script_domain *domain, bool *clean)
 	for (unsigned int i = 0; i < SCRIPT_PARAMS; i++)
 		left(clean, domain->params[i] != domain->params_before[i],
 		     "changed parameter", domain->domid);
-	for (unsigned int i = 0; i < domain->vcpu_count; i++)
-		left(clean, domain->vcpus[i].active || domain->vcpus[i].ctl & TRACE_EN,
-		     "traced vCPU", domain->domid);
+	for (unsigned int i = 0; i < domain->vcpu_count; i++) {
+		const struct script_vcpu *vcpu = &domain->vcpus[i];
+
+		left(clean, vcpu->active, "traced vCPU", domain->domid);
+		left(clean, vcpu->ctl != vcpu->ctl_before, "changed RTIT_CTL",
+		     domain->domid);
+	}
 }
 
 bool xen_script_is_clean(struct xen_script *script)
@@ -340,7 +340,7 @@ bool xen_script_is_clean(struct xen_script *script)
 	left(&clean, script->unbalanced, "calls to undo what was not done", 0);
 	left(&clean, script->traced_while_set, "options set while tracing", 0);
 	left(&clean, script->console_clears, "console rings taken from others", 0);
-	for (size_t i = 0; i < SCRIPT_DOMAINS; i++)
+	for (size_t i = 0; i < script->domain_count; i++)
 		check_domain(&script->domains[i], &clean);
 	return clean;
 }

@@ -45,6 +45,7 @@ struct script_vcpu {
 	/* vmtrace */
 	uint8_t *ring;       /* here, writable */
 	uint64_t ctl;        /* RTIT_CTL; TRACE_EN: the CPU traces */
+	uint64_t ctl_before; /* … before the test: is_clean() wants it back */
 	uint64_t status;     /* RTIT_STATUS */
 	uint32_t offset;     /* RTIT_OUTPUT_MASK's upper half */
 	bool active;         /* Xen's ipt_active */
@@ -102,6 +103,7 @@ struct xen_script {
 	bool no_xenstored;     /* xs_open() fails */
 	bool old_kernel;       /* dom0's privcmd knows no resource sizes: EOPNOTSUPP */
 	bool no_vmtrace;       /* an AMD machine: EOPNOTSUPP */
+	uint32_t self;         /* the domain that the calls come from */
 	int domctl_errno;      /* all domctls fail so: EACCES, EPERM */
 	uint32_t capabilities; /* XEN_SYSCTL_PHYSCAP_* */
 	const char *console;   /* the console ring's text */
@@ -127,6 +129,7 @@ struct xen_script {
 	unsigned int xc_handles, fm_handles, xs_handles;
 	struct script_mapping mappings[SCRIPT_MAPPINGS];
 	struct script_domain domains[SCRIPT_DOMAINS];
+	size_t domain_count; /* of them, some of which are gone */
 	char root[64];
 };
 
