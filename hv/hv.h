@@ -27,6 +27,11 @@ struct hv_domain {
 	 * no more often than is fair to the guest.
 	 */
 	uint64_t position_cost;
+	/*
+	 * After trace_start(): why the buffers are not of hv_trace.size, and what to
+	 * change; NULL: they are, or nearly so. The domain's.
+	 */
+	char *size_note;
 };
 
 enum hv_state {

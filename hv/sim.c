@@ -393,6 +393,10 @@ static struct xenpt_error *sim_trace_start(struct hv_domain *domain,
 	struct sim_domain *sim = of_domain(domain);
 	struct xenpt_error *err;
 
+	if (trace->catch_triple_fault)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--catch-triple-fault is for Xen domains: a "
+					  "sim: guest that ends so has crashed anyway");
 	sim->trace = *trace;
 	sim->trace.vcpus = NULL;
 	err = start_all(sim, trace);
