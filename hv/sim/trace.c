@@ -197,6 +197,58 @@ void trace_event(struct vcpu *vcpu, uint64_t from)
 	after_output(vcpu);
 }
 
+/* ---- What the guest spoils ----------------------------------------------- */
+
+static void find_regions(struct vcpu *vcpu)
+{
+	struct sim_trace *trace = &vcpu->trace;
+	uint64_t table = trace->msrs.output_base, entry, size;
+
+	trace->region_count = 0;
+	for (size_t i = 0; i < SIM_REGIONS_MAX; i++, table += sizeof(entry)) {
+		const uint8_t *at = engine_at(&vcpu->sim->memory, table, sizeof(entry));
+
+		if (!at)
+			return;
+		memcpy(&entry, at, sizeof(entry));
+		if (entry & XPT_TOPA_END) {
+			trace->region_count = i;
+			return;
+		}
+		size = UINT64_C(4096)
+		       << (entry >> XPT_TOPA_SIZE_SHIFT & XPT_TOPA_SIZE_MASK);
+		trace->regions[i] = (struct sim_region){
+			.gpa = entry & UINT64_C(0x000ffffffffff000),
+			.size = size,
+		};
+	}
+}
+
+static void spoil_byte(struct vcpu *vcpu, uint64_t gpa)
+{
+	const struct sim_trace *trace = &vcpu->trace;
+	uint64_t written = trace->topa.written, ring = trace->setup.ring, at = 0;
+	size_t i = 0;
+
+	while (i < trace->region_count &&
+	       gpa - trace->regions[i].gpa >= trace->regions[i].size)
+		at += trace->regions[i++].size;
+	if (i == trace->region_count)
+		return;
+	at += gpa - trace->regions[i].gpa;
+	if (at >= ring || at >= written)
+		return;
+	truth_spoil(vcpu, at + (written - 1 - at) / ring * ring,
+		    *engine_at(&vcpu->sim->memory, gpa, 1));
+}
+
+void trace_spoil(struct sim *sim, uint64_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < sim->vcpu_count; i++)
+		for (uint64_t byte = 0; byte < size; byte++)
+			spoil_byte(&sim->vcpus[i], gpa + byte);
+}
+
 /* ---- What the client sets ---------------------------------------------- */
 
 static void reset(struct vcpu *vcpu)
@@ -212,6 +264,7 @@ static void reset(struct vcpu *vcpu)
 	trace->on = trace->fault = trace->fresh = false;
 	trace->told_end = trace->told_full = false;
 	trace->told = trace->consumed = 0;
+	find_regions(vcpu);
 	truth_mark(vcpu, TRUTH_START, 0);
 }
 

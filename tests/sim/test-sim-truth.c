@@ -48,6 +48,8 @@ static struct xenpt_error *compare_vcpu(const struct xenpt_file *file, const cha
 
 	XENPT_TRY(truth_read(path, vcpu, &truth));
 	XENPT_TRY(decoded_read(file, vcpu, &decoded));
+	if (flags & COMPARE_HOSTILE)
+		XENPT_TRY(decoded_trim(&decoded, file, vcpu, &truth));
 	compare(&truth, &decoded, flags, &compared);
 	printf("# vCPU %" PRIu32 ": %s: %" PRIu64 " of %zu blocks, %" PRIu64
 	       " instructions, %zu ran; %zu segments, %" PRIu64 " gaps, %" PRIu64

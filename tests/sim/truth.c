@@ -5,6 +5,20 @@
 #include "libxenpt/cleanup.h"
 #include "truth.h"
 
+static struct xenpt_error *add_spoilt(struct truth *truth,
+				      const struct truth_record *record)
+{
+	struct truth_spoilt *spoilt;
+
+	if (truth->starts != 1)
+		return NULL;
+	spoilt = array_add(&truth->spoilt);
+	if (!spoilt)
+		return xenpt_error_no_memory();
+	*spoilt = (struct truth_spoilt){ record->ip, record->last };
+	return NULL;
+}
+
 static struct xenpt_error *add_record(struct truth *truth,
 				      const struct truth_record *record)
 {
@@ -30,6 +44,8 @@ static struct xenpt_error *add_record(struct truth *truth,
 		return NULL;
 	case TRUTH_STOP:
 		return NULL;
+	case TRUTH_SPOILT:
+		return add_spoilt(truth, record);
 	case TRUTH_PSB:
 		psb = array_add(&truth->psbs);
 		if (!psb)
@@ -68,4 +84,5 @@ void truth_deinit(struct truth *truth)
 {
 	array_deinit(&truth->runs);
 	array_deinit(&truth->psbs);
+	array_deinit(&truth->spoilt);
 }

@@ -29,10 +29,17 @@ struct truth_psb {
 	size_t run;      /* the first that ended after it */
 };
 
+/* A byte of trace that the guest wrote over, as it was; of the first start. */
+struct truth_spoilt {
+	uint64_t offset;
+	uint8_t byte;
+};
+
 /* Of one vCPU; only what was traced. */
 struct truth {
 	ARRAY(struct run) runs;
 	ARRAY(struct truth_psb) psbs;
+	ARRAY(struct truth_spoilt) spoilt;
 	size_t starts;
 };
 
@@ -80,6 +87,12 @@ struct decoded {
 
 struct xenpt_error *decoded_read(const struct xenpt_file *file, uint32_t vcpu,
 				 struct decoded *ret);
+/*
+ * Leave out what may come of bytes of the first piece of trace that the guest wrote
+ * over before they were read: that is anything.
+ */
+struct xenpt_error *decoded_trim(struct decoded *decoded, const struct xenpt_file *file,
+				 uint32_t vcpu, const struct truth *truth);
 void decoded_deinit(struct decoded *decoded);
 
 /* ---- the comparison ---- */
