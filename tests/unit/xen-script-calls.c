@@ -557,6 +557,9 @@ static int script_resource_size(xenforeignmemory_handle *fm, domid_t domid,
 	domain = xen_script_find(xen_script, domid);
 	if (!domain)
 		return fail(ESRCH);
+	/* Of oneself: xen/common/memory.c, rcu_lock_remote_domain_by_id(). */
+	if (!domid)
+		return fail(EPERM);
 	if (type != XENMEM_resource_vmtrace_buf || !domain->ring_size)
 		return fail(EINVAL);
 	*size = domain->ring_size;
