@@ -86,7 +86,8 @@ struct xenpt_error *recorder_create(struct hv_domain *domain, struct xenpt_write
 	if (!recorder->staging)
 		return xenpt_error_no_memory();
 	XENPT_TRY(add_vcpus(recorder));
-	XENPT_TRY(record_pages_create(domain->mem, writer, &recorder->pages));
+	XENPT_TRY(record_pages_create(domain->mem, writer, options->trace.cr3,
+				      &recorder->pages));
 	if (options->image)
 		XENPT_TRY(xenpt_capture_create(&domain->info->cpu, record_pages_take,
 					       recorder->pages, &recorder->capture));
