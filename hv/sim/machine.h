@@ -75,6 +75,7 @@ struct sim_trace {
 	bool told_full;
 	uint64_t told;     /* total when the client was last told of data */
 	uint64_t consumed; /* total that the client has read */
+	uint64_t psb_at;   /* xpt_soft_psb_at() when truth was told last */
 };
 
 struct sim_timer {
