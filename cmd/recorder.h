@@ -76,7 +76,6 @@ struct recorder {
 	bool tracing;
 	enum recorder_end end;
 	int64_t started; /* ms */
-	int64_t sampled; /* when registers were read: ms */
 	int64_t shown;   /* when the user last saw how far it is: ms */
 	int period;      /* ms between two looks at all rings */
 };

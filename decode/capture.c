@@ -418,9 +418,7 @@ uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
 	if (vcpu >= capture->streams.count)
 		return 0;
 	stream = &capture->streams.data[vcpu];
-	/* What no PSB stands before has no code. */
-	if (!stream->synced)
-		return stream->offset + stream->size;
+	/* Without a PSB before it, trace has no code; but its end may be half of one. */
 	return stream->peeked > stream->offset ? stream->peeked : stream->offset;
 }
 
