@@ -32,4 +32,13 @@ XENPT_API uint64_t xenpt_core_missing(const struct xenpt_core *core);
 XENPT_API bool xenpt_core_registers(const struct xenpt_core *core, uint32_t vcpu,
 				    struct xenpt_registers *ret);
 
+/*
+ * What @image has no code for is looked for in @core, too, and by the page tables in
+ * @file, which both must outlive it. Once, before anybody reads from @image; then nobody
+ * else may read from @core.
+ */
+XENPT_API struct xenpt_error *xenpt_image_add_core(struct xenpt_image *image,
+						   const struct xenpt_file *file,
+						   struct xenpt_core *core);
+
 #endif
