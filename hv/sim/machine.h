@@ -83,6 +83,7 @@ struct sim_trace {
 	uint64_t consumed; /* total that the client has read */
 	struct sim_region regions[SIM_REGIONS_MAX];
 	size_t region_count; /* 0: not known */
+	uint64_t psb_at;     /* xpt_soft_psb_at() when truth was told last */
 };
 
 struct sim_timer {

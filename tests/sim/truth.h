@@ -43,7 +43,14 @@ struct truth {
 	size_t starts;
 };
 
-struct xenpt_error *truth_read(const char *path, uint32_t vcpu, struct truth *ret);
+/* What of all that ran was to be traced. */
+struct part {
+	uint64_t cr3;      /* XENPT_CR3_ANY: all address spaces */
+	bool kernel, user; /* neither: both */
+};
+
+struct xenpt_error *truth_read(const char *path, uint32_t vcpu, const struct part *part,
+			       struct truth *ret);
 void truth_deinit(struct truth *truth);
 
 /* Why a segment starts where it does. */
@@ -101,8 +108,9 @@ enum compare_flags {
 	COMPARE_WHOLE = 1 << 0, /* no holes, and all that ran */
 	COMPARE_PREFIX =
 		1 << 1, /* from the first instruction on; the end may be missing */
-	COMPARE_HOSTILE = 1 << 2, /* … up to the first hole */
-	COMPARE_DOUBTS = 1 << 3,  /* it must be wrong, and said to be where it is */
+	COMPARE_HOSTILE = 1 << 2,  /* … up to the first hole */
+	COMPARE_DOUBTS = 1 << 3,   /* it must be wrong, and said to be where it is */
+	COMPARE_NAMELESS = 1 << 4, /* the trace may not say in which address space */
 };
 
 struct difference {
