@@ -222,6 +222,9 @@ int script_resource_size(xenforeignmemory_handle *fm, domid_t domid, unsigned in
 	domain = xen_script_find(xen_script, domid);
 	if (!domain)
 		return script_fail(ESRCH);
+	/* Of oneself: xen/common/memory.c, rcu_lock_remote_domain_by_id(). */
+	if (!domid)
+		return script_fail(EPERM);
 	if (type != XENMEM_resource_vmtrace_buf || !domain->ring_size)
 		return script_fail(EINVAL);
 	*size = domain->ring_size;
