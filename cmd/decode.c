@@ -5,12 +5,14 @@
 #include <time.h>
 
 #include "cmd/cmd.h"
+#include "cmd/decode-core.h"
 #include "cmd/decode-stats.h"
 #include "cmd/itrace.h"
 #include "cmd/select.h"
 #include "libxenpt/cleanup.h"
 
 XENPT_DEFINE_CLEANUP(struct xenpt_file, file, xenpt_file_close)
+XENPT_DEFINE_CLEANUP(struct xenpt_core, core, xenpt_core_close)
 XENPT_DEFINE_CLEANUP(struct xenpt_image, image, xenpt_image_destroy)
 XENPT_DEFINE_CLEANUP(struct xenpt_symtab, symtab, xenpt_symtab_destroy)
 XENPT_DEFINE_CLEANUP(struct xenpt_decoder, decoder, xenpt_decoder_destroy)
@@ -34,7 +36,8 @@ static const struct format {
 };
 
 enum {
-	KEY_JSON = 0x100,
+	KEY_CORE = 0x100,
+	KEY_JSON,
 	KEY_VCPU,
 	KEY_CR3,
 	KEY_TIME,
@@ -49,6 +52,7 @@ enum {
 
 struct arguments {
 	const char *path;
+	const char *core;            /* NULL: none */
 	const struct format *format; /* NULL: not given */
 	bool json, stats, strict;
 	bool selects; /* an option that packets do not know was given */
@@ -73,6 +77,8 @@ static const struct argp_option options[] = {
 	  "List what perf's letters say, instead of -F" },
 	{ "stats", KEY_STATS, NULL, 0, "Print counts and rates only" },
 	{ "json", KEY_JSON, NULL, 0, "Print one JSON object a line" },
+	{ "core", KEY_CORE, "DUMP", 0,
+	  "Look for code that FILE lacks in this core dump of the guest" },
 	{ "vcpu", KEY_VCPU, "LIST", 0, "Only these vCPUs: 0,2-3" },
 	{ "cr3", KEY_CR3, "CR3", 0, "Only this address space" },
 	{ "time", KEY_TIME, "A..B", 0,
@@ -126,6 +132,8 @@ static void check_arguments(struct argp_state *state, const struct arguments *ar
 		argp_error(state, "--stats and --itrace exclude each other");
 	if (packets && arguments->selects)
 		argp_error(state, "packets can be selected by --vcpu and --last only");
+	if (packets && arguments->core)
+		argp_error(state, "packets need no --core");
 	if (arguments->stats && arguments->last)
 		argp_error(state, "--stats and --last exclude each other");
 }
@@ -174,6 +182,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		parse_count(state, "-j", arg, &arguments->threads);
 		if (arguments->threads > 4096)
 			argp_error(state, "-j: so many threads are of no use");
+		return 0;
+	case KEY_CORE:
+		arguments->core = arg;
 		return 0;
 	case KEY_JSON:
 		arguments->json = true;
@@ -258,9 +269,9 @@ static void warn(const struct job *job, bool packets)
 		job->ui->warn("%s: the CPU is not known: the errata of all Core CPUs are "
 			      "worked around",
 			      info->path);
-	if (!info->code_size && !info->pages)
+	if (!info->code_size && !info->pages && !job->arguments->core)
 		job->ui->warn("%s: holds no code: only its packets can be listed; code "
-			      "is imported with --elf or --raw",
+			      "is imported with --elf or --raw, or found with --core",
 			      info->path);
 	if (job->arguments->itrace.unused[0])
 		job->ui->warn("--itrace: without effect here: %s",
@@ -530,6 +541,7 @@ static struct xenpt_error *run(struct xenpt_ui *ui, int argc, char **argv,
 		.filter = XENPT_FILTER_ALL,
 	};
 	_cleanup_(file_cleanup) struct xenpt_file *file = NULL;
+	_cleanup_(core_cleanup) struct xenpt_core *core = NULL;
 	_cleanup_(image_cleanup) struct xenpt_image *image = NULL;
 	_cleanup_(symtab_cleanup) struct xenpt_symtab *symtab = NULL;
 	struct job job = { .ui = ui, .arguments = &arguments };
@@ -546,6 +558,10 @@ static struct xenpt_error *run(struct xenpt_ui *ui, int argc, char **argv,
 	XENPT_TRY(check_vcpus(&job));
 	if (!packets) {
 		XENPT_TRY(xenpt_image_create(file, &image));
+		if (arguments.core) {
+			XENPT_TRY(decode_core_open(ui, arguments.core, job.info, &core));
+			XENPT_TRY(xenpt_image_add_core(image, file, core));
+		}
 		XENPT_TRY(xenpt_symtab_create(file, &symtab));
 	}
 	job.image = image;

@@ -37,7 +37,8 @@ struct record_pages {
 	struct xenpt_writer *writer;
 	struct table pages, mappings;
 	enum xenpt_paging paging; /* as a vCPU did of late */
-	uint64_t cr3;             /* of a vCPU, of late */
+	uint64_t cr3;             /* where the trace names none */
+	bool cr3_fixed;           /* … and it is the only one that is traced */
 	struct record_pages_counts counts;
 	struct xenpt_error *error;
 };
@@ -107,7 +108,7 @@ static void use(struct table *table, struct known *known, uint64_t a, uint64_t b
 /* ---- life ---------------------------------------------------------------- */
 
 struct xenpt_error *record_pages_create(struct xenpt_mem *mem,
-					struct xenpt_writer *writer,
+					struct xenpt_writer *writer, uint64_t cr3,
 					struct record_pages **ret)
 {
 	struct record_pages *pages = calloc(1, sizeof(*pages));
@@ -119,6 +120,9 @@ struct xenpt_error *record_pages_create(struct xenpt_mem *mem,
 	pages->pages.max = PAGES_MAX;
 	pages->mappings.max = MAPPINGS_MAX;
 	pages->paging = XENPT_PAGING_4_LEVEL;
+	pages->cr3_fixed = cr3 != XENPT_CR3_ANY;
+	if (pages->cr3_fixed)
+		pages->cr3 = cr3;
 	*ret = pages;
 	return NULL;
 }
@@ -137,10 +141,12 @@ void record_pages_hint(struct record_pages *pages, const struct xenpt_registers 
 {
 	enum xenpt_paging paging = xenpt_paging_of(regs);
 
-	pages->cr3 = regs->cr3;
 	/* One that is yet to start will, and tells nothing of what comes. */
-	if (paging != XENPT_PAGING_NONE)
-		pages->paging = paging;
+	if (paging == XENPT_PAGING_NONE)
+		return;
+	pages->paging = paging;
+	if (!pages->cr3_fixed)
+		pages->cr3 = regs->cr3;
 }
 
 struct xenpt_error *record_pages_error(struct record_pages *pages)

@@ -8,9 +8,12 @@
 
 struct record_pages;
 
-/* @mem and @writer must outlive it. */
+/*
+ * @mem and @writer must outlive it. @cr3: of the only address space that is traced, or
+ * XENPT_CR3_ANY.
+ */
 struct xenpt_error *record_pages_create(struct xenpt_mem *mem,
-					struct xenpt_writer *writer,
+					struct xenpt_writer *writer, uint64_t cr3,
 					struct record_pages **ret);
 void record_pages_destroy(struct record_pages *pages);
 
@@ -19,7 +22,7 @@ bool record_pages_take(void *arg, uint64_t cr3, uint64_t address, uint8_t page[4
 
 /*
  * What a vCPU was in: how it translates, and the address space to take where the trace
- * names none.
+ * names none and is not of one alone. Of no use while it has paging off.
  */
 void record_pages_hint(struct record_pages *pages, const struct xenpt_registers *regs);
 

@@ -13,9 +13,6 @@
 /* Trace that waits so long for its next PSB is written without: ms. */
 #define HELD_MAX 500
 
-/* Registers are read, where the vCPUs are held anyway, no more often: ms. */
-#define SAMPLES 100
-
 int64_t recorder_now(void)
 {
 	struct timespec now;
@@ -90,7 +87,8 @@ struct xenpt_error *recorder_create(struct hv_domain *domain, struct xenpt_write
 	if (!recorder->staging)
 		return xenpt_error_no_memory();
 	XENPT_TRY(add_vcpus(recorder));
-	XENPT_TRY(record_pages_create(domain->mem, writer, &recorder->pages));
+	XENPT_TRY(record_pages_create(domain->mem, writer, options->trace.cr3,
+				      &recorder->pages));
 	if (options->image)
 		XENPT_TRY(xenpt_capture_create(&domain->info->cpu, record_pages_take,
 					       recorder->pages, &recorder->capture));
@@ -157,7 +155,6 @@ static struct xenpt_error *sample(struct recorder *recorder)
 {
 	struct hv_domain *domain = recorder->domain;
 
-	recorder->sampled = recorder_now();
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
 		uint32_t id = recorder->vcpus.data[i].id;
 		struct xenpt_registers regs = {};
@@ -258,8 +255,11 @@ static struct xenpt_error *begin_epoch(struct recorder *recorder)
 	for (size_t i = 0; i < recorder->vcpus.count; i++)
 		XENPT_TRY(drain_vcpu(recorder, &recorder->vcpus.data[i], true));
 	XENPT_TRY(drain_flush(recorder));
-	if (recorder_now() - recorder->sampled >= SAMPLES)
-		XENPT_TRY(sample(recorder));
+	/*
+	 * The next PSB+ comes with tracing off: it proves no missing PIP, but registers
+	 * do.
+	 */
+	XENPT_TRY(sample(recorder));
 	XENPT_TRY(xenpt_writer_epoch(recorder->writer));
 	if (recorder->capture)
 		xenpt_capture_forget(recorder->capture);

@@ -79,7 +79,6 @@ struct recorder {
 	enum recorder_end end;
 	const char *reason; /* END_CRASHED, END_ENDED: the domain's; may be NULL */
 	int64_t started;    /* ms */
-	int64_t sampled;    /* when registers were read: ms */
 	int64_t shown;      /* when the user last saw how far it is: ms */
 	int64_t looked;     /* when all rings were looked at: ms */
 	int period;         /* ms between two looks at all rings */

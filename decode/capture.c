@@ -10,6 +10,7 @@
 
 #include "code-cache.h"
 #include "flow.h"
+#include "host-pip.h"
 #include "libxenpt/array.h"
 #include "libxenpt/image.h"
 #include "packet.h"
@@ -172,6 +173,7 @@ static struct xenpt_error *find_stream(struct xenpt_capture *capture, uint32_t v
 /* ---- decoding ------------------------------------------------------------ */
 
 static struct xenpt_error *decode_span(struct xenpt_capture *capture,
+				       struct stream *stream,
 				       const struct flow_span *span)
 {
 	struct xenpt_event events[EVENTS];
@@ -182,6 +184,7 @@ static struct xenpt_error *decode_span(struct xenpt_capture *capture,
 	capture->work += span->size * (uint64_t)WORK_PER_BYTE;
 	if (capture->work > WORK_MAX)
 		capture->work = WORK_MAX;
+	host_pips_hide(stream->buf, span->size);
 	XENPT_TRY(flow_ipt.create(&capture->cpu, capture->code, span, NULL, &flow));
 	while (more && capture->work) {
 		uint64_t insns = 0;
@@ -225,7 +228,7 @@ static struct xenpt_error *take_span(struct xenpt_capture *capture, struct strea
 		.ahead = ahead,
 		.offset = stream->offset,
 	};
-	struct xenpt_error *err = size ? decode_span(capture, &span) : NULL;
+	struct xenpt_error *err = size ? decode_span(capture, stream, &span) : NULL;
 
 	drop(stream, size);
 	stream->synced = ahead > 0;
@@ -408,7 +411,7 @@ struct xenpt_error *xenpt_capture_peek(struct xenpt_capture *capture, uint32_t v
 	span.data = stream->buf;
 	span.size = stream->size;
 	stream->peeked = stream->offset + stream->size;
-	return decode_span(capture, &span);
+	return decode_span(capture, stream, &span);
 }
 
 uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
@@ -418,9 +421,7 @@ uint64_t xenpt_capture_done(const struct xenpt_capture *capture, uint32_t vcpu)
 	if (vcpu >= capture->streams.count)
 		return 0;
 	stream = &capture->streams.data[vcpu];
-	/* What no PSB stands before has no code. */
-	if (!stream->synced)
-		return stream->offset + stream->size;
+	/* Without a PSB before it, trace has no code; but its end may be half of one. */
 	return stream->peeked > stream->offset ? stream->peeked : stream->offset;
 }
 

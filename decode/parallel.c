@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "flow.h"
+#include "host-pip.h"
 #include "parallel.h"
 #include "segment.h"
 #include "trust.h"
@@ -134,6 +135,7 @@ static bool job_step(struct lanes *lanes, struct job *job, struct batch *batch)
 		       batch->count * sizeof(*batch->events));
 		if (!job->segment.span.size)
 			return false;
+		host_pips_hide(job->segment.data, job->segment.span.size);
 		job->err = lanes->ops->create(
 			lanes->cpu, job->worker->code, &job->segment.span,
 			lanes->count_blocks ? &job->counts : NULL, &job->flow);

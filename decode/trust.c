@@ -22,7 +22,7 @@ static void go_to(struct trust *trust, size_t byte)
 	packet_reset(&trust->state, byte);
 	trust->state.synced = true;
 	trust->next = trust->count = 0;
-	trust->ahead = false;
+	trust->ahead = trust->told = false;
 }
 
 void trust_init(struct trust *trust, const struct flow_span *span)
@@ -99,16 +99,21 @@ static bool forget(struct trust_state *now, uint64_t offset, struct xenpt_event 
  * TriggerEn and ContextEn. Only code that was traced was in the wrong address space; with
  * erratum BDM70, a PSB+ before TIP.PGE has a FUP, too.
  */
+static bool is_quiet(const struct trust_state *now, const struct trust_psb *psb)
+{
+	/* The vCPU was held, and goes on where it was: see check_sample(). */
+	if (now->left && psb->resumed && now->ip == psb->ip)
+		return false;
+	/* No code ran, or none that was traced: CR3 may have changed then. */
+	return !now->on || !psb->has_ip || (now->still && now->ip == psb->ip);
+}
+
 static bool check_psb(const struct trust_state *now, const struct trust_psb *psb,
 		      struct xenpt_event *ret)
 {
-	bool quiet;
-
 	if (now->cr3 == XENPT_CR3_ANY || psb->cr3 == XENPT_CR3_ANY)
 		return false;
-	/* No code ran, or none that was traced: CR3 may have changed then. */
-	quiet = !now->on || !psb->has_ip || (now->still && now->ip == psb->ip);
-	if (now->wrong || quiet || psb->cr3 == now->cr3)
+	if (now->wrong || is_quiet(now, psb) || psb->cr3 == now->cr3)
 		return end_wrong(now, psb->offset, psb->cr3, ret);
 	return doubt(now, XENPT_DOUBT_PSB, psb->offset, psb->cr3, ret);
 }
@@ -158,7 +163,7 @@ static bool end_psb(struct trust *trust, struct xenpt_event *ret)
 	struct trust_state *now = &trust->now;
 	bool found = check_psb(now, psb, ret);
 
-	trust->in_psb = false;
+	trust->in_psb = trust->told = false;
 	if (psb->cr3 != XENPT_CR3_ANY) {
 		confirm(now, psb->cr3, psb->offset);
 		now->still = psb->has_ip;
@@ -177,6 +182,7 @@ static bool end_psb(struct trust *trust, struct xenpt_event *ret)
 		.cr3 = psb->cr3,
 		.value = psb->ip,
 		.has_to = psb->has_ip,
+		.resumed = psb->resumed,
 		.status = 1,
 	};
 	return psb->cr3 != XENPT_CR3_ANY;
@@ -205,6 +211,30 @@ static bool take_psb_plus(struct trust *trust, const struct xenpt_packet *packet
 		return false;
 	default:
 		return true;
+	}
+}
+
+/* The packet after a PSB+ that is told. False: it may yet be another that says. */
+static bool take_told(struct trust *trust, const struct xenpt_packet *packet)
+{
+	switch (packet->type) {
+	case XENPT_PACKET_TIP_PGE:
+		trust->psb.resumed = packet->aux > 0;
+		trust->psb.ip = packet->payload;
+		return true;
+	case XENPT_PACKET_PSB:
+	case XENPT_PACKET_TNT_8:
+	case XENPT_PACKET_TNT_64:
+	case XENPT_PACKET_TIP:
+	case XENPT_PACKET_TIP_PGD:
+	case XENPT_PACKET_FUP:
+	case XENPT_PACKET_PIP:
+	case XENPT_PACKET_OVF:
+	case XENPT_PACKET_STOP:
+	case XENPT_PACKET_BAD:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -256,9 +286,15 @@ static bool take(struct trust *trust, const struct xenpt_packet *packet,
 	uint64_t offset = trust->span->offset + packet->offset;
 	bool found = false;
 
-	if (trust->in_psb) {
-		if (packet->type == XENPT_PACKET_PSBEND)
-			return end_psb(trust, ret);
+	if (trust->told) {
+		if (!take_told(trust, packet))
+			return false;
+		found = end_psb(trust, ret);
+	} else if (trust->in_psb) {
+		if (packet->type == XENPT_PACKET_PSBEND) {
+			trust->told = !trust->psb.has_ip;
+			return !trust->told && end_psb(trust, ret);
+		}
 		if (take_psb_plus(trust, packet))
 			return false;
 		trust->in_psb = trust->first = false;
@@ -315,13 +351,17 @@ static bool step(struct trust *trust, size_t limit, bool *found, struct xenpt_ev
 		*found = check_sample(trust, &trust->span->samples[trust->sample++], ret);
 		return true;
 	}
+	if (!packet && trust->told) {
+		*found = end_psb(trust, ret);
+		return true;
+	}
 	/* A PSB+ tells all or nothing. */
 	if (!packet || (end > limit && !trust->in_psb))
 		return false;
 	trust->next++;
 	trust->ahead = false;
 	if (trust->skip_from <= packet->offset && packet->offset < trust->skip_to) {
-		trust->in_psb = trust->first = false;
+		trust->in_psb = trust->told = trust->first = false;
 		*found = forget(&trust->now, trust->span->offset + packet->offset, ret);
 	} else {
 		*found = take(trust, packet, ret);
@@ -400,6 +440,7 @@ bool trust_join(const struct trust_state *before, struct xenpt_event *event)
 		.cr3 = event->cr3,
 		.ip = event->value,
 		.has_ip = event->has_to,
+		.resumed = event->resumed,
 	};
 
 	return check_psb(before, &psb, event);

@@ -24,8 +24,9 @@
 struct trust_psb {
 	uint64_t offset; /* in the vCPU's trace */
 	uint64_t cr3;    /* of its PIP; XENPT_CR3_ANY: it has none */
-	uint64_t ip;     /* of its FUP */
+	uint64_t ip;     /* of its FUP; or, with resumed, of the TIP.PGE that follows */
 	bool has_ip;     /* tracing is on */
+	bool resumed;    /* it was off, and goes on */
 };
 
 struct trust {
@@ -38,6 +39,7 @@ struct trust {
 	size_t sample;             /* the next of the span's */
 	size_t skip_from, skip_to; /* bytes of the span */
 	bool in_psb, first;
+	bool told; /* the PSB+ is whole, and off; what follows it says where it goes on */
 	bool ahead; /* what comes before was skipped, for it makes no doubt */
 	struct trust_psb psb;
 };

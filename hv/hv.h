@@ -145,8 +145,10 @@ struct hv_ops {
 	struct xenpt_error *(*list)(hv_list_fn *fn, void *arg);
 	/* Attach. What it starts is held until trace_start(). */
 	struct xenpt_error *(*open)(const char *domain, struct hv_domain **ret);
-	/* What this host can do, and @domain, which may be NULL. Changes nothing. NULL: there
-	   is nothing to find. */
+	/*
+	 * What this host can do, and @domain, which may be NULL. Changes nothing. NULL:
+	 * there is nothing to find.
+	 */
 	struct xenpt_error *(*check)(const char *domain, hv_finding_fn *fn, void *arg);
 	void (*close)(struct hv_domain *domain);
 

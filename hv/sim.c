@@ -410,6 +410,7 @@ static struct xenpt_error *unless_gone(struct sim_domain *sim, struct xenpt_erro
 {
 	if (!err || !sim->link->gone)
 		return err;
+	sim->info.state = HV_ENDED;
 	xenpt_error_destroy(err);
 	return NULL;
 }
@@ -483,6 +484,7 @@ static struct xenpt_error *sim_position(struct hv_domain *domain, uint32_t vcpu,
 		else
 			buffer->last.tampered = true;
 	}
+	buffer->last.gone = sim->link->gone;
 	*ret = buffer->last;
 	return NULL;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hv/backend.h"
+#include "hv/xen-check.h"
 #include "hv/xen-list.h"
 
 #include <xen/hvm/params.h>
@@ -409,5 +410,6 @@ const struct hv_ops hv_xen_ops = {
 	.claims = xen_claims,
 	.list = xen_list,
 	.open = xen_open,
+	.check = xen_check,
 	.close = xen_close,
 };

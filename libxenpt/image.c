@@ -7,6 +7,7 @@
 #include "array.h"
 #include "cleanup.h"
 #include "file.h"
+#include "image-core.h"
 #include "image-memory.h"
 #include "mem.h"
 
@@ -22,6 +23,7 @@ struct xenpt_image {
 	struct image_sections sections;
 	struct image_memory *memory; /* NULL: the file has none */
 	bool varies;                 /* some of it */
+	struct image_core *core;     /* NULL: there is no dump */
 };
 
 static int compare_sections(const void *a, const void *b)
@@ -303,6 +305,13 @@ struct xenpt_error *xenpt_image_create_live(xenpt_image_read_fn *read, void *arg
 	return NULL;
 }
 
+struct xenpt_error *xenpt_image_add_core(struct xenpt_image *image,
+					 const struct xenpt_file *file,
+					 struct xenpt_core *core)
+{
+	return image_core_create(file, core, &image->core);
+}
+
 void xenpt_image_destroy(struct xenpt_image *image)
 {
 	if (!image)
@@ -313,6 +322,7 @@ void xenpt_image_destroy(struct xenpt_image *image)
 		close(image->fd);
 	array_deinit(&image->sections);
 	image_memory_destroy(image->memory);
+	image_core_destroy(image->core);
 	free(image);
 }
 
@@ -401,25 +411,35 @@ static const uint8_t *find_varying(const struct xenpt_image *image, uint32_t epo
 	return NULL;
 }
 
+/* What there is of them without a gap at one place; 0: no code. */
+static size_t read_some(const struct xenpt_image *image, uint32_t epoch, uint64_t cr3,
+			uint64_t address, void *buf, size_t size)
+{
+	const uint8_t *code;
+	uint64_t here;
+
+	code = image->varies ? find_varying(image, epoch, cr3, address, &here)
+			     : find_fixed(image, cr3, address, false, &here);
+	if (!code)
+		return image->core ? image_core_read(image->core, epoch, cr3, address,
+						     buf, size)
+				   : 0;
+	if (here > size)
+		here = size;
+	memcpy(buf, code, here);
+	return here;
+}
+
 size_t xenpt_image_read(const struct xenpt_image *image, uint32_t epoch, uint64_t cr3,
 			uint64_t address, void *buf, size_t size)
 {
-	size_t done = 0;
+	size_t done = 0, here = 1;
 
 	if (image->live)
 		return image->live(image->live_arg, cr3, address, buf, size);
-	while (done < size) {
-		const uint8_t *code;
-		uint64_t here;
-
-		code = image->varies
-			       ? find_varying(image, epoch, cr3, address + done, &here)
-			       : find_fixed(image, cr3, address + done, false, &here);
-		if (!code)
-			break;
-		if (here > size - done)
-			here = size - done;
-		memcpy((uint8_t *)buf + done, code, here);
+	while (done < size && here) {
+		here = read_some(image, epoch, cr3, address + done, (uint8_t *)buf + done,
+				 size - done);
 		done += here;
 	}
 	return done;

@@ -95,3 +95,14 @@ void xenpt_mem_file_destroy(struct xenpt_mem *base)
 	free(mem->data);
 	free(mem);
 }
+
+void xenpt_mem_file_set_epoch(struct xenpt_mem *base, uint32_t epoch)
+{
+	struct mem_file *mem = (struct mem_file *)base;
+
+	if (mem->epoch == epoch)
+		return;
+	mem->epoch = epoch;
+	for (size_t i = 0; i < CACHE_PAGES; i++)
+		mem->cache[i].used = false;
+}

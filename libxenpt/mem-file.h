@@ -12,4 +12,7 @@ struct xenpt_error *xenpt_mem_file_create(const struct xenpt_file *file, uint32_
 					  struct xenpt_mem **ret);
 void xenpt_mem_file_destroy(struct xenpt_mem *mem);
 
+/* From here on, as it was in another epoch. */
+void xenpt_mem_file_set_epoch(struct xenpt_mem *mem, uint32_t epoch);
+
 #endif

@@ -66,14 +66,16 @@ static uint8_t *room(struct xpt_soft *soft)
 	return s->used > XPT_SOFT_HELD ? s->scratch : s->out + s->used;
 }
 
-static void put(struct xpt_soft *soft, size_t size)
+/* False: it is lost. */
+static bool put(struct xpt_soft *soft, size_t size)
 {
 	struct xpt_soft_state *s = &soft->s;
 
 	if (s->overflow || soft->topa->status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR))
-		return;
+		return false;
 	s->used += size;
 	s->since_psb += size;
+	return true;
 }
 
 /* ---- time -------------------------------------------------------------------- */
@@ -239,11 +241,14 @@ void xpt_emit_ovf(struct xpt_soft *soft)
 void xpt_emit_psb(struct xpt_soft *soft)
 {
 	struct xpt_soft_state *s = &soft->s;
+	uint64_t at;
 
 	flush_tnt(soft);
 	if (xpt_emit_drain(soft) == XPT_TOPA_OK)
 		soft->topa->status &= ~(XPT_STATUS_BYTES_MASK << XPT_STATUS_BYTES_SHIFT);
-	put(soft, xpt_packet_psb(room(soft)));
+	at = soft->topa->written + s->used;
+	if (put(soft, xpt_packet_psb(room(soft))))
+		s->psb_at = at;
 	s->since_psb = 0;
 	s->cut = false;
 	s->last_ip = 0;

@@ -31,6 +31,17 @@ static bool put(struct xpt_topa *topa, const uint8_t *packet, size_t size)
 	return done == size;
 }
 
+/*
+ * Whether the reader of the stream can be told of a CR3. With PacketByteCnt 0 the entry
+ * makes a PSB+; but if ContextEn is clear then, that has no PIP.
+ */
+static bool is_told(const struct xpt_topa *topa, uint64_t ctl)
+{
+	return ctl & XPT_CTL_TRACE_EN && ctl & XPT_CTL_OS &&
+	       !(topa->status & (XPT_STATUS_ERROR | XPT_STATUS_STOPPED)) &&
+	       topa->status >> XPT_STATUS_BYTES_SHIFT & XPT_STATUS_BYTES_MASK;
+}
+
 enum xpt_pip_result xpt_pip_inject(struct xpt_pip *pip, struct xpt_topa *topa,
 				   uint64_t ctl, uint64_t cr3, bool pae, bool non_root)
 {
@@ -38,15 +49,12 @@ enum xpt_pip_result xpt_pip_inject(struct xpt_pip *pip, struct xpt_topa *topa,
 
 	cr3 = masked(cr3, pae);
 	pip->entry_cr3 = cr3;
-	if (!(ctl & XPT_CTL_TRACE_EN) || !(ctl & XPT_CTL_OS) ||
-	    topa->status & (XPT_STATUS_ERROR | XPT_STATUS_STOPPED))
+	if (is_told(topa, ctl) && cr3 == pip->stream_cr3)
 		return XPT_PIP_NONE;
-	if (!(topa->status >> XPT_STATUS_BYTES_SHIFT & XPT_STATUS_BYTES_MASK)) {
-		/* Unless ContextEn is clear: then its PSB+ has no PIP. */
-		pip->stream_cr3 = XPT_CR3_UNKNOWN;
-		return XPT_PIP_NONE;
-	}
-	if (cr3 == pip->stream_cr3)
+	/* Until it is told: the guest may write CR3, unheard of, before the next entry.
+	 */
+	pip->stream_cr3 = XPT_CR3_UNKNOWN;
+	if (!is_told(topa, ctl))
 		return XPT_PIP_NONE;
 	if (!put(topa, packet, xpt_packet_pip(cr3, pae, non_root, packet)))
 		return XPT_PIP_FAILED;
@@ -56,7 +64,8 @@ enum xpt_pip_result xpt_pip_inject(struct xpt_pip *pip, struct xpt_topa *topa,
 
 void xpt_pip_exit(struct xpt_pip *pip, uint64_t ctl, uint64_t cr3, bool pae)
 {
-	bool announced = ctl & XPT_CTL_OS && !(ctl & XPT_CTL_CR3_FILTER);
+	bool announced =
+		ctl & XPT_CTL_TRACE_EN && ctl & XPT_CTL_OS && !(ctl & XPT_CTL_CR3_FILTER);
 
 	cr3 = masked(cr3, pae);
 	if (cr3 != pip->entry_cr3)

@@ -24,7 +24,7 @@ struct xpt_pip {
 enum xpt_pip_result {
 	XPT_PIP_NONE,    /* nothing to tell, or nobody to tell it to */
 	XPT_PIP_WRITTEN, /* the output engine took it whole */
-	XPT_PIP_FAILED,  /* it could not be written: topa says why; say it again */
+	XPT_PIP_FAILED,  /* it could not be written: topa says why; the next entry will */
 };
 
 /*

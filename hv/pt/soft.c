@@ -274,6 +274,7 @@ void xpt_soft_init(struct xpt_soft *soft, struct xpt_topa *topa,
 		.nominal_ratio = nominal_ratio,
 		.mtc_shift = mtc_shift,
 		.non_root = non_root,
+		.s.psb_at = XPT_SOFT_NO_PSB,
 	};
 }
 

@@ -32,6 +32,7 @@
 #define XPT_INSN_MAX 15
 #define XPT_RET_STACK 64  /* depth of the return stack of compressed returns */
 #define XPT_SOFT_HELD 112 /* bytes that may wait for output, but for the last packet */
+#define XPT_SOFT_NO_PSB UINT64_MAX
 
 /* What the vCPU is in before its next instruction. */
 struct xpt_cpu_state {
@@ -73,6 +74,7 @@ struct xpt_soft {
 		uint64_t deadline; /* TSC of the next MTC, or something is to be done */
 		uint64_t cyc_at;   /* TSC of the last CYC */
 		uint64_t since_psb;
+		uint64_t psb_at; /* of the last one, as topa->written counts */
 
 		bool stopping; /* TraceStop was met, and waits for output */
 		bool overflow; /* packets were lost: OVF comes first */
@@ -120,5 +122,14 @@ void xpt_soft_stop(struct xpt_soft *soft, uint64_t ip);
  * same struct xpt_topa until the page is there and this has returned OK.
  */
 enum xpt_topa_result xpt_soft_flush(struct xpt_soft *soft);
+
+/*
+ * Where the last PSB begins, as topa->written counts, or will once what is held is put
+ * out; XPT_SOFT_NO_PSB before the first one. At most one is made by any call.
+ */
+static inline uint64_t xpt_soft_psb_at(const struct xpt_soft *soft)
+{
+	return soft->s.psb_at;
+}
 
 #endif

@@ -60,6 +60,12 @@ enum sim_exit {
 	SIM_CPU_SYSCALL,
 };
 
+/* Where the trace goes while the guest leaves the table alone. */
+struct sim_region {
+	uint64_t gpa, size;
+};
+#define SIM_REGIONS_MAX 64
+
 struct sim_trace {
 	struct sim_trace_setup setup;
 	struct xpt_msrs msrs;
@@ -75,6 +81,9 @@ struct sim_trace {
 	bool told_full;
 	uint64_t told;     /* total when the client was last told of data */
 	uint64_t consumed; /* total that the client has read */
+	struct sim_region regions[SIM_REGIONS_MAX];
+	size_t region_count; /* 0: not known */
+	uint64_t psb_at;     /* xpt_soft_psb_at() when truth was told last */
 };
 
 struct sim_timer {
@@ -260,6 +269,8 @@ void trace_event(struct vcpu *vcpu, uint64_t from);
 bool trace_is_full(const struct vcpu *vcpu);
 /* Whether the client should be told that it does. */
 void trace_tell_full(struct vcpu *vcpu);
+/* The guest is about to write here: of the trace, that is told to the truth. */
+void trace_spoil(struct sim *sim, uint64_t gpa, uint64_t size);
 
 /* ---- watch.c ----------------------------------------------------------- */
 
@@ -281,5 +292,6 @@ void truth_flush(struct sim *sim);
 void truth_retire(struct vcpu *vcpu, bool ends);
 void truth_end_block(struct vcpu *vcpu);
 void truth_mark(struct vcpu *vcpu, enum truth_type type, uint64_t offset);
+void truth_spoil(struct vcpu *vcpu, uint64_t offset, uint8_t byte);
 
 #endif

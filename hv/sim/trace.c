@@ -115,27 +115,16 @@ void trace_tell_full(struct vcpu *vcpu)
 	tell(vcpu, HV_EVENT_FULL);
 }
 
-/*
- * Whether a PSB came since @before, the value of since_psb. The generator writes out
- * all before a PSB, so that it begins what is held.
- */
-static void note_psb(struct vcpu *vcpu, uint64_t before)
+/* Truth has each PSB, where the blocks around it are. */
+static void note_psb(struct vcpu *vcpu)
 {
-	const struct sim_trace *trace = &vcpu->trace;
-	const struct xpt_soft_state *s = &trace->soft.s;
-	const uint64_t psb = 16;
+	struct sim_trace *trace = &vcpu->trace;
+	uint64_t at = xpt_soft_psb_at(&trace->soft);
 
-	if (s->since_psb < before)
-		truth_mark(vcpu, TRUTH_PSB,
-			   trace->topa.written + s->used - s->since_psb - psb);
-}
-
-static bool starts_with_psb(const struct sim_trace *trace)
-{
-	const struct xpt_soft_state *s = &trace->soft.s;
-
-	return s->cut || s->overflow ||
-	       !(trace->topa.status >> XPT_STATUS_BYTES_SHIFT & XPT_STATUS_BYTES_MASK);
+	if (at == trace->psb_at)
+		return;
+	trace->psb_at = at;
+	truth_mark(vcpu, TRUTH_PSB, at);
 }
 
 /* ---- The vCPU comes and goes ------------------------------------------- */
@@ -144,8 +133,11 @@ void trace_entry(struct vcpu *vcpu)
 {
 	struct sim_trace *trace = &vcpu->trace;
 	const struct xpt_cpu_state *now = cpu_now(vcpu);
-	uint64_t since_psb;
 
+	/*
+	 * After a fault or a stop nothing is put out until reset(), which forgets what
+	 * the generator holds: so all of it is in memory here, and a PIP may follow.
+	 */
 	if (!trace->enabled || trace->on || trace->told_end)
 		return;
 	if (trace->fresh)
@@ -155,10 +147,9 @@ void trace_entry(struct vcpu *vcpu)
 		xpt_pip_inject(&trace->pip, &trace->topa, trace->msrs.ctl, now->cr3,
 			       now->pae, true);
 	if (!trace->fault) {
-		since_psb = starts_with_psb(trace) ? UINT64_MAX : trace->soft.s.since_psb;
 		xpt_soft_start(&trace->soft, now);
 		trace->on = true;
-		note_psb(vcpu, since_psb);
+		note_psb(vcpu);
 	}
 	after_output(vcpu);
 }
@@ -177,24 +168,73 @@ void trace_exit(struct vcpu *vcpu)
 
 void trace_retire(struct vcpu *vcpu)
 {
-	uint64_t since_psb = vcpu->trace.soft.s.since_psb;
 	uint64_t written = vcpu->trace.topa.written;
 
 	xpt_soft_retire(&vcpu->trace.soft, &vcpu->insn, cpu_now(vcpu));
-	note_psb(vcpu, since_psb);
+	note_psb(vcpu);
 	if (vcpu->trace.topa.written != written || vcpu->trace.fault)
 		after_output(vcpu);
 }
 
 void trace_event(struct vcpu *vcpu, uint64_t from)
 {
-	uint64_t since_psb = vcpu->trace.soft.s.since_psb;
-
 	if (!vcpu->trace.on)
 		return;
 	xpt_soft_event(&vcpu->trace.soft, from, cpu_now(vcpu));
-	note_psb(vcpu, since_psb);
+	note_psb(vcpu);
 	after_output(vcpu);
+}
+
+/* ---- What the guest spoils ----------------------------------------------- */
+
+static void find_regions(struct vcpu *vcpu)
+{
+	struct sim_trace *trace = &vcpu->trace;
+	uint64_t table = trace->msrs.output_base, entry, size;
+
+	trace->region_count = 0;
+	for (size_t i = 0; i < SIM_REGIONS_MAX; i++, table += sizeof(entry)) {
+		const uint8_t *at = engine_at(&vcpu->sim->memory, table, sizeof(entry));
+
+		if (!at)
+			return;
+		memcpy(&entry, at, sizeof(entry));
+		if (entry & XPT_TOPA_END) {
+			trace->region_count = i;
+			return;
+		}
+		size = UINT64_C(4096)
+		       << (entry >> XPT_TOPA_SIZE_SHIFT & XPT_TOPA_SIZE_MASK);
+		trace->regions[i] = (struct sim_region){
+			.gpa = entry & UINT64_C(0x000ffffffffff000),
+			.size = size,
+		};
+	}
+}
+
+static void spoil_byte(struct vcpu *vcpu, uint64_t gpa)
+{
+	const struct sim_trace *trace = &vcpu->trace;
+	uint64_t written = trace->topa.written, ring = trace->setup.ring, at = 0;
+	size_t i = 0;
+
+	while (i < trace->region_count &&
+	       gpa - trace->regions[i].gpa >= trace->regions[i].size)
+		at += trace->regions[i++].size;
+	if (i == trace->region_count)
+		return;
+	at += gpa - trace->regions[i].gpa;
+	if (at >= ring || at >= written)
+		return;
+	truth_spoil(vcpu, at + (written - 1 - at) / ring * ring,
+		    *engine_at(&vcpu->sim->memory, gpa, 1));
+}
+
+void trace_spoil(struct sim *sim, uint64_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < sim->vcpu_count; i++)
+		for (uint64_t byte = 0; byte < size; byte++)
+			spoil_byte(&sim->vcpus[i], gpa + byte);
 }
 
 /* ---- What the client sets ---------------------------------------------- */
@@ -212,6 +252,8 @@ static void reset(struct vcpu *vcpu)
 	trace->on = trace->fault = trace->fresh = false;
 	trace->told_end = trace->told_full = false;
 	trace->told = trace->consumed = 0;
+	find_regions(vcpu);
+	trace->psb_at = XPT_SOFT_NO_PSB;
 	truth_mark(vcpu, TRUTH_START, 0);
 }
 

@@ -77,3 +77,15 @@ void truth_mark(struct vcpu *vcpu, enum truth_type type, uint64_t offset)
 	truth_end_block(vcpu);
 	put(vcpu->sim, &record);
 }
+
+void truth_spoil(struct vcpu *vcpu, uint64_t offset, uint8_t byte)
+{
+	const struct truth_record record = {
+		.type = TRUTH_SPOILT,
+		.vcpu = vcpu->id,
+		.ip = offset,
+		.last = byte,
+	};
+
+	put(vcpu->sim, &record);
+}

@@ -23,6 +23,11 @@ enum truth_type {
 	TRUTH_PSB,
 	/* Tracing of the vCPU was switched off for good. */
 	TRUTH_STOP,
+	/*
+	 * The guest wrote over a byte of the trace, at offset, which was last. Told only
+	 * while code is watched, and of the regions that the table had at TRUTH_START.
+	 */
+	TRUTH_SPOILT,
 };
 
 struct truth_record {
@@ -31,7 +36,7 @@ struct truth_record {
 	uint16_t vcpu;
 	uint32_t insns;
 	uint64_t cr3; /* masked */
-	uint64_t ip;  /* PSB: offset */
+	uint64_t ip;  /* PSB, SPOILT: offset */
 	uint64_t last;
 };
 

@@ -107,6 +107,8 @@ static void write_page(struct vcpu *vcpu, uint64_t va, uint64_t size, uint64_t v
 	if (!page)
 		return;
 	gfn = gpa / SIM_PAGE;
+	if (sim->page_flags[gfn] & SIM_PAGE_BUFFER && sim->truth)
+		trace_spoil(sim, gpa, size);
 	written = lines(offset, size);
 	sim->written_lines[gfn] |= written;
 	if (!(sim->code_lines[gfn] & written) &&

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct xenpt_cpu cpu = { .intel = 1, .family = 6, .model = 0x55 };
 	struct input input = { data, size < 64 ? size : 64 };
 	struct xenpt_capture *capture;
-	uint64_t fed[2] = {};
+	uint64_t fed[2] = {}, done[2] = {}, now;
 
 	if (xenpt_capture_create(&cpu, page, &input, &capture))
 		abort();
@@ -61,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (xenpt_capture_feed(capture, vcpu, data, piece))
 			abort();
 		fed[vcpu] += piece;
-		if (xenpt_capture_done(capture, vcpu) > fed[vcpu])
+		now = xenpt_capture_done(capture, vcpu);
+		if (now < done[vcpu] || now > fed[vcpu])
 			abort();
+		done[vcpu] = now;
 		data += piece;
 		size -= piece;
 	}

@@ -27,6 +27,7 @@ struct cursor {
 
 struct walk {
 	struct cursor decoded, truth;
+	bool nameless; /* COMPARE_NAMELESS */
 	struct difference difference;
 };
 
@@ -73,14 +74,23 @@ static bool holds(const struct run *run, uint64_t address)
 	return run->ip <= address && address <= run->last;
 }
 
-/* Up to where the first of the two rests ends. The result says what differs. */
-static const char *step(struct cursor *decoded, struct cursor *truth, bool spaces)
+static bool is_other_space(const struct walk *walk)
 {
+	uint64_t decoded = walk->decoded.rest.cr3;
+
+	return decoded != walk->truth.rest.cr3 &&
+	       !(walk->nameless && decoded == XENPT_CR3_ANY);
+}
+
+/* Up to where the first of the two rests ends. The result says what differs. */
+static const char *step(struct walk *walk, bool spaces)
+{
+	struct cursor *decoded = &walk->decoded, *truth = &walk->truth;
 	struct run *a = &decoded->rest, *b = &truth->rest;
 
 	if (!begins_same(decoded, truth))
 		return "other code";
-	if (spaces && a->cr3 != b->cr3)
+	if (spaces && is_other_space(walk))
 		return "another address space";
 	if (a->last == b->last) {
 		if (a->insns != b->insns && !decoded->uncounted && !truth->uncounted)
@@ -106,9 +116,9 @@ static bool walk_all(struct walk *walk, void (*wrong)(void *, const struct run *
 		const char *what = "more than ran";
 
 		if (fill(&walk->truth)) {
-			if (wrong && walk->decoded.rest.cr3 != walk->truth.rest.cr3)
+			if (wrong && is_other_space(walk))
 				wrong(arg, walk->decoded.next - 1);
-			what = step(&walk->decoded, &walk->truth, !wrong);
+			what = step(walk, !wrong);
 		}
 		if (!what)
 			continue;
@@ -131,6 +141,7 @@ static struct walk begin_walk(const struct comparison *cmp, const struct segment
 		.decoded = { .next = runs, .end = runs + segment->count },
 		.truth = { .next = cmp->truth->runs.data + at,
 			   .end = cmp->truth->runs.data + cmp->truth->runs.count },
+		.nameless = cmp->flags & COMPARE_NAMELESS,
 	};
 
 	if (fill(&walk.truth) && walk.truth.rest.ip != runs->ip &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "libxenpt/cleanup.h"
+#include "decode/stream.h"
 #include "truth.h"
 
 XENPT_DEFINE_CLEANUP(struct xenpt_decoder, decoder, xenpt_decoder_destroy)
@@ -235,6 +236,58 @@ struct xenpt_error *decoded_read(const struct xenpt_file *file, uint32_t vcpu,
 	ret->open = reader.pending && reader.next.start != SEGMENT_FIRST;
 	offsets_deinit(&reader.psbs);
 	return err;
+}
+
+/* The first byte of trace that is not what the CPU wrote. */
+static struct xenpt_error *find_spoilt(const struct xenpt_file *file, uint32_t vcpu,
+				       const struct truth *truth, uint64_t *ret)
+{
+	_cleanup_stream_ struct stream *stream = NULL;
+	uint64_t limit = UINT64_MAX;
+
+	XENPT_TRY(stream_create(file, vcpu, &stream));
+	while (stream_next_size(stream)) {
+		uint64_t offset = stream_offset(stream);
+		size_t size = stream_next_size(stream);
+		_cleanup_free_ uint8_t *data = malloc(size);
+
+		if (!data)
+			return xenpt_error_no_memory();
+		XENPT_TRY(stream_read(stream, data, &size));
+		for (size_t i = 0; i < truth->spoilt.count; i++) {
+			const struct truth_spoilt *spoilt = &truth->spoilt.data[i];
+
+			if (spoilt->offset - offset < size && spoilt->offset < limit &&
+			    data[spoilt->offset - offset] != spoilt->byte)
+				limit = spoilt->offset;
+		}
+	}
+	*ret = limit;
+	return NULL;
+}
+
+struct xenpt_error *decoded_trim(struct decoded *decoded, const struct xenpt_file *file,
+				 uint32_t vcpu, const struct truth *truth)
+{
+	uint64_t limit, last = 0;
+	size_t kept = 0;
+
+	XENPT_TRY(find_spoilt(file, vcpu, truth, &limit));
+	if (limit == UINT64_MAX || !decoded->segments.count)
+		return NULL;
+	/* A run's packets are anywhere up to the next offset that is told. */
+	for (size_t i = 0; i < decoded->runs.count; i++) {
+		if (decoded->runs.data[i].offset < limit &&
+		    decoded->runs.data[i].offset > last)
+			last = decoded->runs.data[i].offset;
+	}
+	while (kept < decoded->segments.data[0].count &&
+	       decoded->runs.data[kept].offset < last)
+		kept++;
+	decoded->segments.data[0].count = kept;
+	if (decoded->segments.data[0].certain > kept)
+		decoded->segments.data[0].certain = kept;
+	return NULL;
 }
 
 void decoded_deinit(struct decoded *decoded)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * test-sim-truth [--whole|--prefix|--hostile|--doubts] FILE.xpt TRUTH: whether the
- * recording decodes to what ran. Prints a line for each vCPU; status 0: it does.
+ * test-sim-truth [--whole|--prefix|--hostile|--doubts] [PART...] FILE.xpt TRUTH: whether
+ * the recording decodes to what ran. Prints a line for each vCPU; status 0: it does.
+ * PARTs are the options of "xenpt record" that say what to trace: --cr3, --kernel,
+ * --user.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -40,14 +42,17 @@ static void put_difference(const struct difference *difference,
 
 static struct xenpt_error *compare_vcpu(const struct xenpt_file *file, const char *path,
 					uint32_t vcpu, unsigned int flags,
+					const struct part *part,
 					const struct xenpt_symtab *symtab, bool *ret)
 {
 	_cleanup_(decoded_deinit) struct decoded decoded = {};
 	_cleanup_(truth_deinit) struct truth truth = {};
 	struct compared compared;
 
-	XENPT_TRY(truth_read(path, vcpu, &truth));
+	XENPT_TRY(truth_read(path, vcpu, part, &truth));
 	XENPT_TRY(decoded_read(file, vcpu, &decoded));
+	if (flags & COMPARE_HOSTILE)
+		XENPT_TRY(decoded_trim(&decoded, file, vcpu, &truth));
 	compare(&truth, &decoded, flags, &compared);
 	printf("# vCPU %" PRIu32 ": %s: %" PRIu64 " of %zu blocks, %" PRIu64
 	       " instructions, %zu ran; %zu segments, %" PRIu64 " gaps, %" PRIu64
@@ -64,7 +69,8 @@ static struct xenpt_error *compare_vcpu(const struct xenpt_file *file, const cha
 }
 
 static struct xenpt_error *compare_file(const char *path, const char *truth,
-					unsigned int flags, bool *ret)
+					unsigned int flags, const struct part *part,
+					bool *ret)
 {
 	_cleanup_(file_cleanup) struct xenpt_file *file = NULL;
 	_cleanup_(symtab_cleanup) struct xenpt_symtab *symtab = NULL;
@@ -77,15 +83,15 @@ static struct xenpt_error *compare_file(const char *path, const char *truth,
 	for (size_t i = 0; i < info->vcpu_count; i++) {
 		bool same = false;
 
-		XENPT_TRY(compare_vcpu(file, truth, info->vcpus[i].vcpu.id, flags, symtab,
-				       &same));
+		XENPT_TRY(compare_vcpu(file, truth, info->vcpus[i].vcpu.id, flags, part,
+				       symtab, &same));
 		all &= same;
 	}
 	*ret = all;
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static bool take_option(const char *option, unsigned int *flags, struct part *part)
 {
 	static const struct {
 		const char *name;
@@ -96,19 +102,42 @@ int main(int argc, char **argv)
 		{ "--hostile", COMPARE_HOSTILE },
 		{ "--doubts", COMPARE_DOUBTS },
 	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(option, modes[i].name) == 0) {
+			*flags |= modes[i].flag;
+			return true;
+		}
+	}
+	if (strncmp(option, "--cr3=", 6) == 0)
+		part->cr3 = strtoull(option + 6, NULL, 16);
+	else if (strcmp(option, "--kernel") == 0)
+		part->kernel = true;
+	else if (strcmp(option, "--user") == 0)
+		part->user = true;
+	else
+		return false;
+	/* Where a PSB+ is put out while what runs is not traced, it has no PIP. */
+	*flags |= COMPARE_NAMELESS;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
 	_cleanup_error_ struct xenpt_error *err = NULL;
+	struct part part = { .cr3 = XENPT_CR3_ANY };
 	unsigned int flags = 0;
 	bool same = false;
+	int i = 1;
 
-	for (size_t i = 0; argc == 4 && i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(argv[1], modes[i].name) == 0)
-			flags = modes[i].flag;
-	}
-	if (argc != 3 && !flags) {
-		fprintf(stderr, "usage: test-sim-truth [MODE] FILE.xpt TRUTH\n");
+	while (i < argc && take_option(argv[i], &flags, &part))
+		i++;
+	if (argc - i != 2) {
+		fprintf(stderr,
+			"usage: test-sim-truth [MODE] [PART...] FILE.xpt TRUTH\n");
 		return 99;
 	}
-	err = compare_file(argv[argc - 2], argv[argc - 1], flags, &same);
+	err = compare_file(argv[i], argv[i + 1], flags, &part, &same);
 	if (err)
 		printf("# %s\n", err->message);
 	return same ? 0 : 1;

@@ -5,7 +5,31 @@
 #include "libxenpt/cleanup.h"
 #include "truth.h"
 
-static struct xenpt_error *add_record(struct truth *truth,
+static struct xenpt_error *add_spoilt(struct truth *truth,
+				      const struct truth_record *record)
+{
+	struct truth_spoilt *spoilt;
+
+	if (truth->starts != 1)
+		return NULL;
+	spoilt = array_add(&truth->spoilt);
+	if (!spoilt)
+		return xenpt_error_no_memory();
+	*spoilt = (struct truth_spoilt){ record->ip, record->last };
+	return NULL;
+}
+
+/* The guest's kernel has the upper half of all address spaces. */
+static bool is_part(const struct part *part, const struct truth_record *record)
+{
+	bool kernel = record->ip >> 63;
+
+	if (part->kernel != part->user && part->kernel != kernel)
+		return false;
+	return part->cr3 == XENPT_CR3_ANY || part->cr3 == record->cr3;
+}
+
+static struct xenpt_error *add_record(struct truth *truth, const struct part *part,
 				      const struct truth_record *record)
 {
 	struct truth_psb *psb;
@@ -13,7 +37,7 @@ static struct xenpt_error *add_record(struct truth *truth,
 
 	switch (record->type) {
 	case TRUTH_BLOCK:
-		if (!record->traced)
+		if (!record->traced || !is_part(part, record))
 			return NULL;
 		run = array_add(&truth->runs);
 		if (!run)
@@ -30,6 +54,8 @@ static struct xenpt_error *add_record(struct truth *truth,
 		return NULL;
 	case TRUTH_STOP:
 		return NULL;
+	case TRUTH_SPOILT:
+		return add_spoilt(truth, record);
 	case TRUTH_PSB:
 		psb = array_add(&truth->psbs);
 		if (!psb)
@@ -46,7 +72,8 @@ static struct xenpt_error *add_record(struct truth *truth,
 	}
 }
 
-struct xenpt_error *truth_read(const char *path, uint32_t vcpu, struct truth *ret)
+struct xenpt_error *truth_read(const char *path, uint32_t vcpu, const struct part *part,
+			       struct truth *ret)
 {
 	_cleanup_fclose_ FILE *fp = fopen(path, "r");
 	struct truth_record record;
@@ -56,8 +83,8 @@ struct xenpt_error *truth_read(const char *path, uint32_t vcpu, struct truth *re
 	*ret = (struct truth){};
 	while (fread(&record, sizeof(record), 1, fp) == 1) {
 		if (record.vcpu == vcpu)
-			XENPT_TRY(xenpt_error_prepend(add_record(ret, &record), "%s",
-						      path));
+			XENPT_TRY(xenpt_error_prepend(add_record(ret, part, &record),
+						      "%s", path));
 	}
 	if (ferror(fp))
 		return xenpt_error_os(errno, "%s", path);
@@ -68,4 +95,5 @@ void truth_deinit(struct truth *truth)
 {
 	array_deinit(&truth->runs);
 	array_deinit(&truth->psbs);
+	array_deinit(&truth->spoilt);
 }

@@ -29,14 +29,28 @@ struct truth_psb {
 	size_t run;      /* the first that ended after it */
 };
 
+/* A byte of trace that the guest wrote over, as it was; of the first start. */
+struct truth_spoilt {
+	uint64_t offset;
+	uint8_t byte;
+};
+
 /* Of one vCPU; only what was traced. */
 struct truth {
 	ARRAY(struct run) runs;
 	ARRAY(struct truth_psb) psbs;
+	ARRAY(struct truth_spoilt) spoilt;
 	size_t starts;
 };
 
-struct xenpt_error *truth_read(const char *path, uint32_t vcpu, struct truth *ret);
+/* What of all that ran was to be traced. */
+struct part {
+	uint64_t cr3;      /* XENPT_CR3_ANY: all address spaces */
+	bool kernel, user; /* neither: both */
+};
+
+struct xenpt_error *truth_read(const char *path, uint32_t vcpu, const struct part *part,
+			       struct truth *ret);
 void truth_deinit(struct truth *truth);
 
 /* Why a segment starts where it does. */
@@ -80,6 +94,12 @@ struct decoded {
 
 struct xenpt_error *decoded_read(const struct xenpt_file *file, uint32_t vcpu,
 				 struct decoded *ret);
+/*
+ * Leave out what may come of bytes of the first piece of trace that the guest wrote
+ * over before they were read: that is anything.
+ */
+struct xenpt_error *decoded_trim(struct decoded *decoded, const struct xenpt_file *file,
+				 uint32_t vcpu, const struct truth *truth);
 void decoded_deinit(struct decoded *decoded);
 
 /* ---- the comparison ---- */
@@ -88,8 +108,9 @@ enum compare_flags {
 	COMPARE_WHOLE = 1 << 0, /* no holes, and all that ran */
 	COMPARE_PREFIX =
 		1 << 1, /* from the first instruction on; the end may be missing */
-	COMPARE_HOSTILE = 1 << 2, /* … up to the first hole */
-	COMPARE_DOUBTS = 1 << 3,  /* it must be wrong, and said to be where it is */
+	COMPARE_HOSTILE = 1 << 2,  /* … up to the first hole */
+	COMPARE_DOUBTS = 1 << 3,   /* it must be wrong, and said to be where it is */
+	COMPARE_NAMELESS = 1 << 4, /* the trace may not say in which address space */
 };
 
 struct difference {

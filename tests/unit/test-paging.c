@@ -140,6 +140,10 @@ static void test_4_level(void **state)
 	assert_int_equal(t.page_size, 1 << 30);
 	assert_int_equal(t.levels, 2);
 	assert_true(t.writable);
+	/* Protection keys and what software keeps are no part of the address. */
+	set64(guest, 0x4000, 0, UINT64_C(0x7ffe234567890e00) | P | US);
+	t = walk(guest, XENPT_PAGING_4_LEVEL, 0x1000, 0xffffffff81000fff);
+	assert_int_equal(t.gpa, 0xe234567890fff);
 	free(guest);
 }
 
@@ -158,6 +162,13 @@ static void test_5_level(void **state)
 	/* Canonical in 57 bits, not in 48. */
 	walk_fails(guest, XENPT_PAGING_4_LEVEL, 0x5000, 0xff23ffff81000123);
 	walk_fails(guest, XENPT_PAGING_5_LEVEL, 0x5000, 0xef23ffff81000123);
+	/* CR3's PCID, LAM bits and NOFLUSH. */
+	t = walk(guest, XENPT_PAGING_5_LEVEL, 0xe000000000005fff, 0xff23ffff81000123);
+	assert_int_equal(t.tables[0], 0x5000);
+	/* There is no page of 256 TiB. */
+	set64(guest, 0x5000, 0x123, 0x1000 | P | RW | US | PS);
+	assert_int_equal(
+		walk_fails(guest, XENPT_PAGING_5_LEVEL, 0x5000, 0xff23ffff81000123), 1);
 	free(guest);
 }
 
@@ -242,6 +253,13 @@ static void test_pae(void **state)
 	set64(guest, 0x1fe0, 3, 0x2000 | P);
 	set64(guest, 0x3000, 0x1ff, UINT64_C(0x10000000005000) | P);
 	assert_int_equal(walk_fails(guest, XENPT_PAGING_PAE, 0x1fe0, 0xfffff678), 3);
+	set64(guest, 0x2000, 0x1fe, UINT64_C(0x700202000) | P | PS);
+	assert_int_equal(walk_fails(guest, XENPT_PAGING_PAE, 0x1fe0, 0xffdfffff), 2);
+	/* A PDPTE has no XD, and no page of 1 GiB: its bit 7 is reserved. */
+	set64(guest, 0x1fe0, 3, 0x2000 | P | XD);
+	assert_int_equal(walk_fails(guest, XENPT_PAGING_PAE, 0x1fe0, 0xfffff678), 1);
+	set64(guest, 0x1fe0, 3, 0x40000000 | P | PS);
+	assert_int_equal(walk_fails(guest, XENPT_PAGING_PAE, 0x1fe0, 0xfffff678), 1);
 	free(guest);
 }
 

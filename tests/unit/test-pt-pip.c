@@ -178,6 +178,43 @@ static void test_exit(void **state)
 	assert_int_equal(inject(fixture, A), XPT_PIP_WRITTEN);
 }
 
+/* What the guest wrote while nobody was told, the stream does not say. */
+static void test_exit_untold(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t off = CTL & ~XPT_CTL_TRACE_EN;
+
+	xpt_pip_inject(&fixture->pip, &fixture->topa, off, A, false, true);
+	xpt_pip_exit(&fixture->pip, off, B, false);
+	assert_int_equal(inject(fixture, B), XPT_PIP_WRITTEN);
+
+	/* Where the output stopped, the last PIP may be what was cut off. */
+	assert_int_equal(inject(fixture, A), XPT_PIP_WRITTEN);
+	fixture->topa.status |= XPT_STATUS_STOPPED;
+	assert_int_equal(inject(fixture, B), XPT_PIP_NONE);
+	xpt_pip_exit(&fixture->pip, CTL, B, false);
+	fixture->topa.status = RUNNING;
+	assert_int_equal(inject(fixture, A), XPT_PIP_WRITTEN);
+}
+
+/*
+ * A guest that has written no other CR3 since its entry has told nothing: what the stream
+ * knew before, it knows still, and what it did not know, it does not know.
+ */
+static void test_exit_unchanged(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(inject(fixture, B), XPT_PIP_WRITTEN);
+	xpt_pip_exit(&fixture->pip, CTL, B | 0x7, false);
+	assert_int_equal(inject(fixture, B), XPT_PIP_NONE);
+
+	fixture->pip.stream_cr3 = XPT_CR3_UNKNOWN; /* bytes of the trace were lost */
+	xpt_pip_exit(&fixture->pip, CTL, B, false);
+	assert_int_equal(inject(fixture, B), XPT_PIP_WRITTEN);
+	assert_int_equal(fixture->topa.written, 2 * PIP);
+}
+
 /* A page of the output is missing: not a byte of the packet counts. */
 static void test_fault(void **state)
 {
@@ -202,6 +239,20 @@ static void test_fault(void **state)
 	assert_int_equal(fixture->topa.output_mask_ptrs, mask_ptrs(1, 5));
 	assert_memory_equal(memory_at(&fixture->memory, REGION + 4096 - 3, 3), "\2\x43\1",
 			    3);
+}
+
+/* The CR3 that was told before the one that could not be is news again. */
+static void test_fault_then_back(void **state)
+{
+	struct fixture *fixture = *state;
+	struct memory_page *page = memory_page(&fixture->memory, REGION);
+
+	page->absent = true;
+	assert_int_equal(inject(fixture, B), XPT_PIP_FAILED);
+	page->absent = false;
+	/* The guest writes another CR3 and B again, which the CPU tells. */
+	xpt_pip_exit(&fixture->pip, CTL, B, false);
+	assert_int_equal(inject(fixture, A), XPT_PIP_WRITTEN);
 }
 
 /* Back over the links that the first bytes took, too. */
@@ -254,9 +305,18 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_changed),    TEST(test_masks),     TEST(test_unknown),
-		TEST(test_not_traced), TEST(test_after_psb), TEST(test_cr3_filter),
-		TEST(test_exit),       TEST(test_fault),     TEST(test_fault_behind_end),
+		TEST(test_changed),
+		TEST(test_masks),
+		TEST(test_unknown),
+		TEST(test_not_traced),
+		TEST(test_after_psb),
+		TEST(test_cr3_filter),
+		TEST(test_exit),
+		TEST(test_exit_untold),
+		TEST(test_exit_unchanged),
+		TEST(test_fault),
+		TEST(test_fault_then_back),
+		TEST(test_fault_behind_end),
 		TEST(test_stop),
 	};
 #undef TEST

@@ -19,6 +19,7 @@
 #define RATIO 20
 #define SEEDS 10 /* for each set of options */
 #define LOSSES_MAX 200
+#define PSBS_MAX 4096
 
 struct executed {
 	uint64_t ip;
@@ -99,9 +100,24 @@ static void expect(void)
 
 /* ---- running ------------------------------------------------------------------ */
 
-/* After each call of the generator. */
-static void note_loss(bool lost_before)
+/* Where the generator says that PSBs are. */
+static uint64_t told_psbs[PSBS_MAX];
+static size_t told_psb_count;
+
+static void note_psb(void)
 {
+	uint64_t at = xpt_soft_psb_at(&soft);
+
+	if (at == (told_psb_count ? told_psbs[told_psb_count - 1] : XPT_SOFT_NO_PSB))
+		return;
+	assert_true(told_psb_count < PSBS_MAX);
+	told_psbs[told_psb_count++] = at;
+}
+
+/* After each call of the generator. */
+static void note(bool lost_before)
+{
+	note_psb();
 	if (!lost_before || soft.s.overflow)
 		return;
 	assert_true(expected_loss_count < LOSSES_MAX);
@@ -117,7 +133,7 @@ static void start(void)
 	xpt_pip_inject(&pip, &trace.topa, trace.msrs.ctl, guest.cpu.cr3, false, true);
 	model_start();
 	xpt_soft_start(&soft, &guest.cpu);
-	note_loss(lost);
+	note(lost);
 }
 
 /* A VM exit; now and then the vCPU runs on without being traced. */
@@ -130,7 +146,7 @@ static void leave(void)
 	lost |= soft.s.overflow;
 	trace.missing = false; /* the hypervisor sees to it */
 	assert_int_equal(xpt_soft_flush(&soft), XPT_TOPA_OK);
-	note_loss(lost);
+	note(lost);
 	if (random_below(&guest.random, 2)) {
 		for (unsigned int n = random_below(&guest.random, 20); n; n--)
 			guest_step(&guest);
@@ -157,7 +173,7 @@ static void step(void)
 		expect();
 	model_move(guest_step(&guest));
 	xpt_soft_retire(&soft, &insn, &guest.cpu);
-	note_loss(lost);
+	note(lost);
 }
 
 static void interrupt(void)
@@ -168,7 +184,7 @@ static void interrupt(void)
 	guest_interrupt(&guest);
 	model_move(true);
 	xpt_soft_event(&soft, from, &guest.cpu);
-	note_loss(lost);
+	note(lost);
 }
 
 static void run(uint64_t seed)
@@ -177,6 +193,7 @@ static void run(uint64_t seed)
 	guest_init(&guest, seed, !(trace.msrs.ctl & (XPT_CTL_OS | XPT_CTL_CR3_FILTER)));
 	expected_count = 0;
 	expected_loss_count = 0;
+	told_psb_count = 0;
 	xpt_soft_init(&soft, &trace.topa, &trace.msrs, RATIO, 5, true);
 	start();
 	for (unsigned int i = 0; i < STEPS; i++) {
@@ -299,6 +316,21 @@ static void check_whole(void)
 	}
 }
 
+/* No payload of the trace looks like a PSB. */
+static void check_psbs(void)
+{
+	const uint8_t *end = trace.data + trace.topa.written, *at = trace.data;
+	uint8_t psb[XPT_PACKET_MAX];
+	size_t size = xpt_packet_psb(psb), count = 0;
+
+	while ((at = memmem(at, end - at, psb, size))) {
+		assert_true(count < told_psb_count);
+		assert_int_equal(told_psbs[count++], at - trace.data);
+		at += size;
+	}
+	assert_int_equal(count, told_psb_count);
+}
+
 /* The whole trace, and then from each PSB if nothing is lost, gives what was executed. */
 static void check(void)
 {
@@ -365,6 +397,7 @@ static void check_options(uint64_t ctl)
 		trace.msrs.addr[6] = KERNEL + 300;
 		trace.msrs.addr[7] = KERNEL + 310;
 		run(++seed * 7919);
+		check_psbs();
 		check();
 	}
 }

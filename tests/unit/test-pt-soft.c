@@ -55,6 +55,30 @@ static void test_psb(void **state)
 	assert_in_range(seen, 8192, 8224);
 }
 
+/* Held while its page is missing, and lost when too much is held: where no PSB is. */
+static void test_psb_at(void **state)
+{
+	const uint64_t psb = 16, tip = 3, held = 38 * tip; /* no more fits behind it */
+
+	init(ALL);
+	assert_int_equal(xpt_soft_psb_at(&soft), XPT_SOFT_NO_PSB);
+	xpt_soft_start(&soft, &cpu);
+	assert_int_equal(xpt_soft_psb_at(&soft), 0);
+	do {
+		JMP_RAX(cpu.ip ^ 0x100);
+		xpt_soft_flush(&soft);
+	} while (trace.topa.written - psb + held < 2048);
+	trace.missing = true;
+	for (uint64_t i = 0; i < held / tip; i++)
+		JMP_RAX(cpu.ip ^ 0x100);
+	assert_int_equal(xpt_soft_psb_at(&soft), 0);
+	trace.missing = false;
+	seen = trace.topa.written + held;
+	JMP_RAX(0x4000);
+	assert_int_equal(xpt_soft_psb_at(&soft), seen + 2);
+	expect("OVF PSB CBR:20 PIP:7000,nr TSX PSBEND MODE:64 PGE:4000");
+}
+
 static void test_branch_en(void **state)
 {
 	start(XPT_CTL_OS | XPT_CTL_USER, "PSB CBR:20 PIP:7000,nr PSBEND");
@@ -246,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start_stop),
 		cmocka_unit_test(test_psb),
+		cmocka_unit_test(test_psb_at),
 		cmocka_unit_test(test_branch_en),
 		cmocka_unit_test(test_tnt),
 		cmocka_unit_test(test_returns),

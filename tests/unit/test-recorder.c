@@ -269,6 +269,7 @@ struct seen {
 	struct xenpt_event gaps[256];
 	size_t gap_count;
 	size_t at_1010, at_1011; /* blocks that begin at 0x1010, and end where */
+	size_t samples;          /* of registers */
 };
 
 static void decode_it(struct fake *fake, struct seen *ret)
@@ -282,6 +283,7 @@ static void decode_it(struct fake *fake, struct seen *ret)
 	check_error(xenpt_file_open(fake->file.path, &file));
 	assert_true(xenpt_file_info(file)->complete);
 	assert_string_equal("last words\n", xenpt_file_info(file)->outcome->console);
+	ret->samples = xenpt_file_info(file)->sample_count;
 	check_error(xenpt_decoder_create(file, &options, &decoder));
 	for (;;) {
 		check_error(xenpt_decoder_next(decoder, &batch));
@@ -409,6 +411,8 @@ static void test_code_that_changes(void **unused)
 	assert_in_range(seen.at_1011, 100, 101);
 	assert_in_range(seen.at_1010 - seen.at_1011, 50, 51);
 	assert_int_equal(fake->paused + 1, fake->resumed);
+	/* When it began, when it was held for the code, and at its end. */
+	assert_int_equal(3, seen.samples);
 	fake_destroy(fake);
 }
 

@@ -293,10 +293,30 @@ static void test_killed(void **state)
 	assert_int_equal(domain->info->state, HV_ENDED);
 	after = position_of(domain, 0);
 	assert_int_equal(before.total, after.total);
+	assert_false(before.gone);
+	assert_true(after.gone); /* what it put out since then is not told */
 	check_error(domain->ops->trace_stop(domain));
 	check_error(domain->ops->event(domain, &event));
 	assert_int_equal(event.type, HV_EVENT_NONE);
 	/* Nobody is there to take the socket away. */
+	check_error(sim_address(name_of(domain), &address));
+	assert_int_equal(unlink(address.sun_path), 0);
+	close_domain(domain);
+}
+
+/* Whoever asks it for something finds that out, before any event. */
+static void test_killed_unheard(void **state)
+{
+	struct hv_domain *domain = open_traced("sim:run", (struct hv_trace){});
+	struct sockaddr_un address;
+	pid_t pid;
+	int process = watch_process(domain, &pid);
+
+	kill(pid, SIGKILL);
+	wait_for_end(process);
+	check_error(domain->ops->pause(domain));
+	assert_int_equal(domain->info->state, HV_ENDED);
+	assert_true(position_of(domain, 0).gone);
 	check_error(sim_address(name_of(domain), &address));
 	assert_int_equal(unlink(address.sun_path), 0);
 	close_domain(domain);
@@ -515,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_unheard),
 		cmocka_unit_test(test_attach_again),
 		cmocka_unit_test(test_killed_client),
 		cmocka_unit_test(test_held),

@@ -237,13 +237,21 @@ static void test_off(void **state)
 
 	trace_psb_plus(&trace, &psb_a);
 	trace_loops(&trace, 10);
-	trace_exit(&trace);
+	trace_no_ip(&trace, ppt_tip_pgd);
 	trace_psb_plus(&trace, &psb_b_off);
 	trace_entry(&trace);
 	trace_loops(&trace, 10);
 	assert_no_doubt(&trace);
 
-	/* The same with erratum BDM70: a FUP, though it is off. */
+	/* Or at an event, after which it goes on elsewhere. */
+	trace_psb_plus(&trace, &psb_a);
+	trace_loops(&trace, 10);
+	trace_exit(&trace);
+	trace_psb_plus(&trace, &psb_b_off);
+	trace_ip(&trace, ppt_tip_pge, 0x1003);
+	assert_no_doubt(&trace);
+
+	/* The first with erratum BDM70: a FUP, though it is off. */
 	trace_psb_plus(&trace, &psb_a);
 	trace_loops(&trace, 10);
 	trace_exit(&trace);
@@ -268,6 +276,37 @@ static void test_off(void **state)
 	trace_psb_plus(&trace, &psb_b);
 	trace_loops(&trace, 10);
 	assert_no_doubt(&trace);
+}
+
+/* The vCPU was held, and goes on at the same instruction: CR3 was another before. */
+static void test_held(void **state)
+{
+	struct trace trace = {};
+	struct fixture fixture;
+	uint64_t psb, size;
+
+	for (unsigned int known = 0; known < 2; known++) {
+		trace_psb_plus(&trace, &psb_a);
+		trace_loops(&trace, 10);
+		trace_exit(&trace);
+		psb = trace.size;
+		trace_psb_plus(&trace, &psb_b_off);
+		if (known)
+			trace_pip(&trace, B, true); /* whose it is, is not told */
+		trace_entry(&trace);
+		trace_loops(&trace, 10);
+		size = trace.size;
+		fixture_run(&fixture, &trace);
+		if (known) {
+			assert_int_equal(count_type(&fixture, XENPT_EVENT_DOUBT), 0);
+		} else {
+			size_t at = 0;
+
+			assert_doubt(find(&fixture, &at, XENPT_EVENT_DOUBT), 0, psb);
+			assert_earlier(&fixture, psb, size);
+		}
+		fixture_deinit(&fixture);
+	}
 }
 
 static void trace_overflow(struct trace *trace)
@@ -675,6 +714,7 @@ int main(void)
 		cmocka_unit_test(test_pip_in_misfit),
 		cmocka_unit_test(test_pips_are_there),
 		cmocka_unit_test(test_off),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_no_pips),

@@ -351,8 +351,68 @@ static void test_doubts(void **state)
 	world_deinit(&world);
 }
 
+/* Where the trace names no address space any will do; but another is another. */
+static void test_nameless(void **state)
+{
+	struct psb nameless = psb_1000;
+	struct world world;
+
+	nameless.cr3 = 0;
+	written = 0;
+	world_init(&world);
+	psb(&world, &nameless);
+	loops(&world, 5);
+	off(&world);
+	assert_same(&world, COMPARE_WHOLE | COMPARE_NAMELESS);
+	assert_string_equal(judge(&world, COMPARE_WHOLE), "another address space");
+	world_deinit(&world);
+
+	world_whole(&world);
+	world.truth.runs.data[2].cr3 = OTHER;
+	assert_string_equal(judge(&world, COMPARE_WHOLE | COMPARE_NAMELESS),
+			    "another address space");
+	world_deinit(&world);
+}
+
+/* How many blocks of a guest are to be in a trace of that part of it. */
+static void test_parts(void **state)
+{
+	static const struct {
+		struct part part;
+		size_t runs;
+	} parts[] = {
+		{ { .cr3 = XENPT_CR3_ANY }, 4 },
+		{ { .cr3 = XENPT_CR3_ANY, .kernel = true, .user = true }, 4 },
+		{ { .cr3 = XENPT_CR3_ANY, .kernel = true }, 1 },
+		{ { .cr3 = XENPT_CR3_ANY, .user = true }, 3 },
+		{ { .cr3 = CR3 }, 3 },
+		{ { .cr3 = CR3, .user = true }, 2 },
+		{ { .cr3 = OTHER, .kernel = true }, 0 },
+	};
+	const uint64_t kernel = 0xffffffff80000000;
+	const struct truth_record records[] = {
+		{ TRUTH_BLOCK, 1, 0, 1, CR3, 0x1000, 0x1000 },
+		{ TRUTH_BLOCK, 1, 0, 1, CR3, kernel, kernel },
+		{ TRUTH_BLOCK, 1, 0, 1, OTHER, 0x1000, 0x1000 },
+		{ TRUTH_BLOCK, 1, 0, 1, CR3, 0x2000, 0x2000 },
+	};
+	struct test_file file;
+	struct truth truth;
+
+	test_file_init(&file);
+	assert_int_equal(pwrite(file.fd, records, sizeof(records), 0), sizeof(records));
+	assert_int_equal(ftruncate(file.fd, sizeof(records)), 0);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		check_error(truth_read(file.path, 0, &parts[i].part, &truth));
+		assert_int_equal(truth.runs.count, parts[i].runs);
+		truth_deinit(&truth);
+	}
+	test_file_deinit(&file);
+}
+
 static void test_records(void **state)
 {
+	const struct part all = { .cr3 = XENPT_CR3_ANY };
 	const struct truth_record records[] = {
 		{ .type = TRUTH_BLOCK, .ip = 1, .last = 1, .insns = 1 },
 		{ .type = TRUTH_START },
@@ -373,7 +433,7 @@ static void test_records(void **state)
 	test_file_init(&file);
 	assert_int_equal(pwrite(file.fd, records, sizeof(records), 0), sizeof(records));
 	assert_int_equal(ftruncate(file.fd, sizeof(records)), 0);
-	check_error(truth_read(file.path, 0, &truth));
+	check_error(truth_read(file.path, 0, &all, &truth));
 	assert_int_equal(truth.runs.count, 1);
 	assert_int_equal(truth.runs.data[0].ip, 2);
 	assert_int_equal(truth.psbs.count, 2);
@@ -391,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_each_wrong), cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_lapped),     cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_doubts),     cmocka_unit_test(test_records),
+		cmocka_unit_test(test_nameless),   cmocka_unit_test(test_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

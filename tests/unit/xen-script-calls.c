@@ -4,21 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/unit/xen-script.h"
+#include "tests/unit/xen-script-calls.h"
 
 #include <xen/version.h>
-
-#define PAGE 4096u
-
-/* xen/arch/x86/hvm/vmx/vmx.c: RTIT_CTL_MASK, RTIT_STATUS_MASK */
-#define MSR_RTIT_CTL 0x570
-#define MSR_RTIT_STATUS 0x571
-#define TRACE_EN 1u
-#define CTL_MASK UINT64_C(0x2c0d)
-#define STATUS_MASK UINT64_C(0x37)
 
 /* What a handle points to. */
 struct handle {
@@ -31,8 +21,7 @@ static bool is_ours(void)
 	return getpid() == xen_script->pid;
 }
 
-/* Count a call. True: it is to fail, as errno says. */
-static bool fails(const char *name)
+bool script_fails(const char *name)
 {
 	struct xen_script *script = xen_script;
 	unsigned int count = script->fail_count ? script->fail_count : 1;
@@ -53,13 +42,13 @@ static bool fails(const char *name)
 	return true;
 }
 
-static int fail(int errnum)
+int script_fail(int errnum)
 {
 	errno = errnum;
 	return -1;
 }
 
-static void *fail_null(int errnum)
+void *script_fail_null(int errnum)
 {
 	errno = errnum;
 	return NULL;
@@ -73,7 +62,7 @@ static int say_failed(void *handle, const char *name)
 
 	if (log)
 		xtl_log(log, XTL_ERROR, errnum, "xc", "%s failed", name);
-	return fail(errnum);
+	return script_fail(errnum);
 }
 
 /* ---- Handles --------------------------------------------------------------- */
@@ -82,7 +71,7 @@ static void *open_handle(const char *name, xentoollog_logger *log, unsigned int 
 {
 	struct handle *handle;
 
-	if (fails(name))
+	if (script_fails(name))
 		return NULL;
 	handle = malloc(sizeof(*handle));
 	if (!handle)
@@ -97,7 +86,7 @@ static void *open_handle(const char *name, xentoollog_logger *log, unsigned int 
 /* As with close(2), what failed is closed all the same. */
 static int close_handle(const char *name, void *pointer, unsigned int *count)
 {
-	bool failed = fails(name);
+	bool failed = script_fails(name);
 	struct handle *handle = pointer;
 
 	if (!handle)
@@ -135,7 +124,7 @@ static int script_fm_close(xenforeignmemory_handle *fm)
 static struct xs_handle *script_xs_open(unsigned long flags)
 {
 	if (xen_script->no_xenstored && is_ours())
-		return fail_null(ENOENT);
+		return script_fail_null(ENOENT);
 	return open_handle("xs_open", NULL, &xen_script->xs_handles);
 }
 
@@ -153,7 +142,7 @@ static void script_xs_close(struct xs_handle *xs)
 
 static int script_version(xc_interface *xc, int cmd, void *arg)
 {
-	if (fails("xc_version"))
+	if (script_fails("xc_version"))
 		return -1;
 	switch (cmd) {
 	case XENVER_version:
@@ -168,16 +157,16 @@ static int script_version(xc_interface *xc, int cmd, void *arg)
 		strcpy(arg, "");
 		return 0;
 	default:
-		return fail(ENOSYS);
+		return script_fail(ENOSYS);
 	}
 }
 
 static int script_physinfo(xc_interface *xc, xc_physinfo_t *info)
 {
-	if (fails("xc_physinfo"))
+	if (script_fails("xc_physinfo"))
 		return say_failed(xc, "physinfo");
 	if (xen_script->domctl_errno)
-		return fail(xen_script->domctl_errno);
+		return script_fail(xen_script->domctl_errno);
 	*info = (xc_physinfo_t){
 		.nr_cpus = 4,
 		.cpu_khz = 2400000,
@@ -210,10 +199,10 @@ static int script_getinfolist(xc_interface *xc, uint32_t first, unsigned int max
 	uint64_t next = first;
 	unsigned int count;
 
-	if (fails("xc_domain_getinfolist"))
+	if (script_fails("xc_domain_getinfolist"))
 		return say_failed(xc, "getdomaininfolist");
 	if (xen_script->domctl_errno)
-		return fail(xen_script->domctl_errno);
+		return script_fail(xen_script->domctl_errno);
 	for (count = 0; count < max; count++) {
 		const struct script_domain *found = NULL;
 
@@ -232,42 +221,41 @@ static int script_getinfolist(xc_interface *xc, uint32_t first, unsigned int max
 	return (int)count;
 }
 
-/* A domctl about a domain. NULL: it fails. */
-static struct script_domain *domctl(xc_interface *xc, const char *name, uint32_t domid)
+struct script_domain *script_domctl(xc_interface *xc, const char *name, uint32_t domid)
 {
 	struct script_domain *domain;
 
-	if (fails(name)) {
+	if (script_fails(name)) {
 		say_failed(xc, name);
 		return NULL;
 	}
 	if (xen_script->domctl_errno)
-		return fail_null(xen_script->domctl_errno);
+		return script_fail_null(xen_script->domctl_errno);
 	domain = xen_script_find(xen_script, domid);
-	return domain ? domain : fail_null(ESRCH);
+	return domain ? domain : script_fail_null(ESRCH);
 }
 
 static int script_pause(xc_interface *xc, uint32_t domid)
 {
-	struct script_domain *domain = domctl(xc, "xc_domain_pause", domid);
+	struct script_domain *domain = script_domctl(xc, "xc_domain_pause", domid);
 
 	if (!domain)
 		return -1;
 	if (!domid)
-		return fail(EINVAL);
+		return script_fail(EINVAL);
 	domain->pauses++;
 	return 0;
 }
 
 static int script_unpause(xc_interface *xc, uint32_t domid)
 {
-	struct script_domain *domain = domctl(xc, "xc_domain_unpause", domid);
+	struct script_domain *domain = script_domctl(xc, "xc_domain_unpause", domid);
 
 	if (!domain)
 		return -1;
 	if (!domain->pauses) {
 		xen_script->unbalanced++;
-		return fail(EINVAL);
+		return script_fail(EINVAL);
 	}
 	domain->pauses--;
 	return 0;
@@ -277,18 +265,18 @@ static int script_getcontext(xc_interface *xc, uint32_t domid, uint16_t typecode
 			     uint16_t instance, void *buf, uint32_t size)
 {
 	struct script_domain *domain =
-		domctl(xc, "xc_domain_hvm_getcontext_partial", domid);
+		script_domctl(xc, "xc_domain_hvm_getcontext_partial", domid);
 
 	if (!domain)
 		return -1;
 	if (!domid || domain->flags & XEN_DOMINF_dying ||
 	    !(domain->flags & XEN_DOMINF_hvm_guest) || typecode != HVM_SAVE_CODE(CPU) ||
 	    size < sizeof(struct hvm_hw_cpu))
-		return fail(EINVAL);
+		return script_fail(EINVAL);
 	if (instance >= domain->vcpu_count)
-		return fail(ENOENT);
+		return script_fail(ENOENT);
 	if (domain->vcpus[instance].offline)
-		return fail(ENODATA);
+		return script_fail(ENODATA);
 	memcpy(buf, &domain->vcpus[instance].cpu, sizeof(struct hvm_hw_cpu));
 	return 0;
 }
@@ -296,11 +284,11 @@ static int script_getcontext(xc_interface *xc, uint32_t domid, uint16_t typecode
 static struct script_domain *param(xc_interface *xc, const char *name, uint32_t domid,
 				   uint32_t number)
 {
-	struct script_domain *domain = domctl(xc, name, domid);
+	struct script_domain *domain = script_domctl(xc, name, domid);
 
 	if (domain &&
 	    (number >= SCRIPT_PARAMS || !(domain->flags & XEN_DOMINF_hvm_guest)))
-		return fail_null(EINVAL);
+		return script_fail_null(EINVAL);
 	return domain;
 }
 
@@ -332,10 +320,10 @@ static int script_readconsolering(xc_interface *xc, char *buf, unsigned int *siz
 {
 	size_t start = incremental ? *index : 0, count = *size;
 
-	if (fails("xc_readconsolering"))
+	if (script_fails("xc_readconsolering"))
 		return say_failed(xc, "readconsole");
 	if (xen_script->domctl_errno)
-		return fail(xen_script->domctl_errno);
+		return script_fail(xen_script->domctl_errno);
 	if (clear)
 		xen_script->console_clears++;
 	if (start > xen_script->console_size)
@@ -349,256 +337,6 @@ static int script_readconsolering(xc_interface *xc, char *buf, unsigned int *siz
 	return 0;
 }
 
-/* ---- vmtrace: xen/arch/x86/domctl.c, do_vmtrace_op() ------------------------- */
-
-/* It holds the vCPU meanwhile. */
-static struct script_vcpu *vmtrace(xc_interface *xc, const char *name, uint32_t domid,
-				   uint32_t vcpu)
-{
-	struct script_domain *domain = domctl(xc, name, domid);
-
-	if (!domain)
-		return NULL;
-	if (!domid || !domain->ring_size)
-		return fail_null(EINVAL);
-	if (vcpu >= domain->vcpu_count)
-		return fail_null(ENOENT);
-	if (xen_script->no_vmtrace)
-		return fail_null(EOPNOTSUPP);
-	domain->vcpus[vcpu].pauses++;
-	return &domain->vcpus[vcpu];
-}
-
-static int control(struct script_vcpu *vcpu, bool enable, bool reset)
-{
-	if (!vcpu)
-		return -1;
-	if (vcpu->active == enable)
-		return fail(EINVAL);
-	if (reset) {
-		vcpu->status = 0;
-		vcpu->offset = 0;
-	}
-	vcpu->ctl = enable ? vcpu->ctl | TRACE_EN : vcpu->ctl & ~(uint64_t)TRACE_EN;
-	vcpu->active = enable;
-	return 0;
-}
-
-static int script_enable(xc_interface *xc, uint32_t domid, uint32_t vcpu)
-{
-	return control(vmtrace(xc, "xc_vmtrace_enable", domid, vcpu), true, false);
-}
-
-static int script_disable(xc_interface *xc, uint32_t domid, uint32_t vcpu)
-{
-	return control(vmtrace(xc, "xc_vmtrace_disable", domid, vcpu), false, false);
-}
-
-static int script_reset_and_enable(xc_interface *xc, uint32_t domid, uint32_t vcpu)
-{
-	return control(vmtrace(xc, "xc_vmtrace_reset_and_enable", domid, vcpu), true,
-		       true);
-}
-
-static int script_output_position(xc_interface *xc, uint32_t domid, uint32_t vcpu,
-				  uint64_t *pos)
-{
-	struct script_vcpu *cpu = vmtrace(xc, "xc_vmtrace_output_position", domid, vcpu);
-
-	if (!cpu)
-		return -1;
-	*pos = cpu->offset;
-	return 0;
-}
-
-static int script_get_option(xc_interface *xc, uint32_t domid, uint32_t vcpu,
-			     uint64_t key, uint64_t *value)
-{
-	struct script_vcpu *cpu = vmtrace(xc, "xc_vmtrace_get_option", domid, vcpu);
-
-	if (!cpu)
-		return -1;
-	if (key == MSR_RTIT_CTL)
-		*value = cpu->ctl & CTL_MASK;
-	else if (key == MSR_RTIT_STATUS)
-		*value = cpu->status & STATUS_MASK;
-	else
-		return fail(EINVAL);
-	return 0;
-}
-
-/*
- * What goes wrong in Xen goes wrong here: while enabled, a value without TRACE_EN ends
- * the trace, and Xen still thinks that it is on; while disabled, one with TRACE_EN has
- * the CPU write who knows where.
- */
-static int script_set_option(xc_interface *xc, uint32_t domid, uint32_t vcpu,
-			     uint64_t key, uint64_t value)
-{
-	struct script_vcpu *cpu = vmtrace(xc, "xc_vmtrace_set_option", domid, vcpu);
-
-	if (!cpu)
-		return -1;
-	if (key == MSR_RTIT_STATUS) {
-		if (value & ~STATUS_MASK)
-			return fail(EINVAL);
-		cpu->status = value;
-		return 0;
-	}
-	if (key != MSR_RTIT_CTL || value & ~CTL_MASK)
-		return fail(EINVAL);
-	if (cpu->active || value & TRACE_EN)
-		xen_script->traced_while_set++;
-	cpu->ctl = value;
-	return 0;
-}
-
-/* ---- Memory ------------------------------------------------------------------ */
-
-static struct script_mapping *find_mapping(const void *at)
-{
-	for (size_t i = 0; i < SCRIPT_MAPPINGS; i++) {
-		if (xen_script->mappings[i].at == at)
-			return &xen_script->mappings[i];
-	}
-	return NULL;
-}
-
-static void *reserve(struct script_domain *domain, size_t pages, bool resource)
-{
-	struct script_mapping *mapping = find_mapping(NULL);
-	void *at;
-
-	if (!mapping)
-		return fail_null(ENOMEM);
-	at = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (at == MAP_FAILED)
-		return NULL;
-	*mapping = (struct script_mapping){ at, pages, resource, domain };
-	if (domain)
-		domain->mappings++;
-	return at;
-}
-
-static int release(void *at, bool resource)
-{
-	struct script_mapping *mapping = at ? find_mapping(at) : NULL;
-	struct script_domain *domain;
-
-	if (!mapping || mapping->resource != resource) {
-		xen_script->unbalanced++;
-		return fail(EINVAL);
-	}
-	domain = mapping->domain;
-	munmap(at, mapping->pages * PAGE);
-	mapping->at = NULL;
-	if (domain && !--domain->mappings && domain->used &&
-	    domain->flags & XEN_DOMINF_dying) {
-		domain->used = false;
-		xen_script_fire(xen_script);
-	}
-	return 0;
-}
-
-/* Put what is at @from, of the file, there. */
-static void show(uint8_t *at, size_t offset, int prot, const uint8_t *from, size_t size)
-{
-	void *shared =
-		mremap((void *)from, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at + offset);
-
-	if (shared == MAP_FAILED || mprotect(shared, size, prot) < 0)
-		abort();
-}
-
-/* A page that is not there is its own error; touching it is a signal. */
-static void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot,
-			size_t pages, const xen_pfn_t gfns[], int errs[])
-{
-	struct script_domain *domain;
-	uint8_t *at;
-
-	if (fails("xenforeignmemory_map"))
-		return NULL;
-	domain = xen_script_find(xen_script, domid);
-	at = reserve(domain, pages, false);
-	if (!at)
-		return NULL;
-	for (size_t i = 0; i < pages; i++) {
-		errs[i] = 0;
-		if (!domain)
-			errs[i] = -ESRCH;
-		else if (domain->flags & XEN_DOMINF_dying ||
-			 gfns[i] >= domain->page_count || domain->absent[gfns[i]])
-			errs[i] = -EINVAL;
-		else
-			show(at, i * PAGE, prot, domain->memory + gfns[i] * PAGE, PAGE);
-	}
-	return at;
-}
-
-static int script_unmap(xenforeignmemory_handle *fm, void *at, size_t pages)
-{
-	bool failed = fails("xenforeignmemory_unmap");
-	int result = release(at, false);
-
-	return failed ? fail(xen_script->fail_errno) : result;
-}
-
-/* Xen does not look at the id here: xen/common/memory.c, resource_max_frames(). */
-static int script_resource_size(xenforeignmemory_handle *fm, domid_t domid,
-				unsigned int type, unsigned int id, size_t *size)
-{
-	struct script_domain *domain;
-
-	if (fails("xenforeignmemory_resource_size"))
-		return -1;
-	if (xen_script->old_kernel)
-		return fail(EOPNOTSUPP);
-	domain = xen_script_find(xen_script, domid);
-	if (!domain)
-		return fail(ESRCH);
-	if (type != XENMEM_resource_vmtrace_buf || !domain->ring_size)
-		return fail(EINVAL);
-	*size = domain->ring_size;
-	return 0;
-}
-
-static xenforeignmemory_resource_handle *
-script_map_resource(xenforeignmemory_handle *fm, domid_t domid, unsigned int type,
-		    unsigned int id, unsigned long frame, unsigned long frames, void **at,
-		    int prot, int flags)
-{
-	size_t size = frames * (size_t)PAGE, offset = frame * (size_t)PAGE;
-	struct script_domain *domain;
-	void *mapped;
-
-	if (fails("xenforeignmemory_map_resource"))
-		return NULL;
-	domain = xen_script_find(xen_script, domid);
-	if (!domain)
-		return fail_null(ESRCH);
-	if (type != XENMEM_resource_vmtrace_buf || !domain->ring_size || !frames ||
-	    offset > domain->ring_size || size > domain->ring_size - offset)
-		return fail_null(EINVAL);
-	if (id >= domain->vcpu_count)
-		return fail_null(ENOENT);
-	mapped = reserve(domain, frames, true);
-	if (!mapped)
-		return NULL;
-	show(mapped, 0, prot, domain->vcpus[id].ring + offset, size);
-	*at = mapped;
-	return mapped;
-}
-
-static int script_unmap_resource(xenforeignmemory_handle *fm,
-				 xenforeignmemory_resource_handle *resource)
-{
-	bool failed = fails("xenforeignmemory_unmap_resource");
-	int result = release(resource, true);
-
-	return failed ? fail(xen_script->fail_errno) : result;
-}
-
 /* ---- xenstored ----------------------------------------------------------------- */
 
 static void *script_xs_read(struct xs_handle *xs, xs_transaction_t t, const char *path,
@@ -608,18 +346,18 @@ static void *script_xs_read(struct xs_handle *xs, xs_transaction_t t, const char
 	unsigned int domid;
 	char wanted[64];
 
-	if (fails("xs_read"))
+	if (script_fails("xs_read"))
 		return NULL;
 	if (strcmp(path, "domid") == 0) {
 		snprintf(wanted, sizeof(wanted), "%u", xen_script->self);
 		return strdup(wanted);
 	}
 	if (sscanf(path, "/local/domain/%u/", &domid) != 1)
-		return fail_null(ENOENT);
+		return script_fail_null(ENOENT);
 	snprintf(wanted, sizeof(wanted), "/local/domain/%u/name", domid);
 	domain = xen_script_find(xen_script, domid);
 	if (!domain || !*domain->name || strcmp(path, wanted) != 0)
-		return fail_null(ENOENT);
+		return script_fail_null(ENOENT);
 	if (size)
 		*size = (unsigned int)strlen(domain->name);
 	return strdup(domain->name);
@@ -630,7 +368,7 @@ static bool script_xs_watch(struct xs_handle *xs, const char *path, const char *
 {
 	struct xen_script *script = xen_script;
 
-	if (fails("xs_watch"))
+	if (script_fails("xs_watch"))
 		return false;
 	for (uint8_t i = 0; i < SCRIPT_WATCHES; i++) {
 		if (script->watches[i].used)
@@ -650,7 +388,7 @@ static bool script_xs_unwatch(struct xs_handle *xs, const char *path, const char
 {
 	struct xen_script *script = xen_script;
 
-	if (fails("xs_unwatch"))
+	if (script_fails("xs_unwatch"))
 		return false;
 	for (size_t i = 0; i < SCRIPT_WATCHES; i++) {
 		if (script->watches[i].used &&
@@ -667,7 +405,7 @@ static bool script_xs_unwatch(struct xs_handle *xs, const char *path, const char
 
 static int script_xs_fileno(struct xs_handle *xs)
 {
-	return fails("xs_fileno") ? -1 : xen_script->watch_pipe[0];
+	return script_fails("xs_fileno") ? -1 : xen_script->watch_pipe[0];
 }
 
 static char **script_xs_check_watch(struct xs_handle *xs)
@@ -676,11 +414,11 @@ static char **script_xs_check_watch(struct xs_handle *xs)
 	uint8_t i;
 	char **strings;
 
-	if (fails("xs_check_watch"))
+	if (script_fails("xs_check_watch"))
 		return NULL;
 	do {
 		if (read(script->watch_pipe[0], &i, 1) != 1)
-			return fail_null(EAGAIN);
+			return script_fail_null(EAGAIN);
 	} while (i >= SCRIPT_WATCHES || !script->watches[i].used);
 	/* One block, as the library's. */
 	strings = malloc(2 * sizeof(*strings) + sizeof(script->watches[i].path) +
