@@ -153,6 +153,7 @@ static struct xenpt_error *unless_ended(const struct recorder *recorder,
 /* What the vCPUs, which are held, are in: it is where their written trace ends. */
 static struct xenpt_error *sample(struct recorder *recorder)
 {
+	static const struct xenpt_registers none;
 	struct hv_domain *domain = recorder->domain;
 
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
@@ -162,7 +163,7 @@ static struct xenpt_error *sample(struct recorder *recorder)
 		XENPT_TRY(xenpt_error_prepend(domain->ops->registers(domain, id, &regs),
 					      "vCPU %u", id));
 		/* One that is offline has none. */
-		if (!regs.mode)
+		if (memcmp(&regs, &none, sizeof(regs)) == 0)
 			continue;
 		record_pages_hint(recorder->pages, &regs);
 		XENPT_TRY(xenpt_writer_registers(recorder->writer, id, &regs));

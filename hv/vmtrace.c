@@ -254,9 +254,10 @@ static struct xenpt_error *start_vcpu(struct xen_domain *xen, uint32_t vcpu, uin
 	if (vcpu >= of(xen)->count)
 		return xenpt_error_create(XENPT_ERROR_INVALID, "%s has no vCPU %u",
 					  xen->info.name, vcpu);
-	if (of(xen)->buffers[vcpu].resource)
+	if (of(xen)->buffers[vcpu].enabled)
 		return NULL;
-	XENPT_TRY(map_ring(xen, vcpu));
+	if (!of(xen)->buffers[vcpu].resource)
+		XENPT_TRY(map_ring(xen, vcpu));
 	XENPT_TRY(set_option(xen, vcpu, ctl));
 	return enable(xen, vcpu);
 }

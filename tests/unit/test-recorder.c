@@ -118,7 +118,6 @@ static struct xenpt_error *fake_registers(struct hv_domain *domain, uint32_t vcp
 		.cr4 = 0x20,
 		.efer = 0x500,
 		.rip = 0x1000,
-		.mode = 64,
 	};
 	return NULL;
 }

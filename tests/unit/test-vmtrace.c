@@ -119,6 +119,11 @@ static void test_options(void **state)
 		}
 		check_error(domain->ops->trace_stop(domain));
 		assert_int_equal(BEFORE, rig.guest->vcpus[0].ctl);
+		rig_check_traced(&rig, 0);
+		/* And once more. */
+		check_error(domain->ops->trace_start(domain, &trace));
+		rig_check_traced(&rig, 3);
+		check_error(domain->ops->trace_stop(domain));
 		domain->ops->close(domain);
 		rig_deinit(&rig);
 	}
