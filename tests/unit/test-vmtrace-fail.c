@@ -6,6 +6,10 @@
  */
 #include "tests/unit/vmtrace-record.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #define SIZE 16384
 
 static void start(struct recording *r)
@@ -168,6 +172,56 @@ static void test_ends_at_each_call(void **state)
 	}
 }
 
+static unsigned int kill_at;
+
+static void kill_self(struct xen_script *script, const char *name, void *arg)
+{
+	if (script->calls == kill_at)
+		raise(SIGKILL);
+	run_guest(script, name, arg);
+}
+
+/* The kernel closes and unmaps what a killed process had. */
+static void forget_process(struct xen_script *script)
+{
+	script->xc_handles = script->fm_handles = script->xs_handles = 0;
+	memset(script->mappings, 0, sizeof(script->mappings));
+	memset(script->watches, 0, sizeof(script->watches));
+	for (size_t i = 0; i < script->domain_count; i++)
+		script->domains[i].mappings = 0;
+	/* What was listed, but not done yet, Xen refuses to undo. */
+	script->unbalanced = 0;
+}
+
+/* kill -9 at each call: the guard's process undoes what is listed. */
+static void test_killed_at_each_call(void **state)
+{
+	int status = 0;
+
+	for (kill_at = 1; !WIFEXITED(status) || kill_at == 1; kill_at++) {
+		struct recording r;
+		int pid;
+
+		start(&r);
+		r.rig.script->on_call = kill_self;
+		pid = fork();
+		assert_return_code(pid, errno);
+		if (!pid) {
+			r.rig.script->pid = getpid();
+			record(&r);
+			_exit(0);
+		}
+		assert_int_equal(pid, waitpid(pid, &status, 0));
+		assert_true(WIFEXITED(status) || WTERMSIG(status) == SIGKILL);
+		/* Its guard, which is this process's child now. */
+		while (waitpid(-1, NULL, 0) > 0)
+			;
+		forget_process(r.rig.script);
+		recording_deinit(&r);
+	}
+	assert_true(kill_at > 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,7 +229,11 @@ int main(void)
 		cmocka_unit_test(test_all_from_a_call_on),
 		cmocka_unit_test(test_two_calls),
 		cmocka_unit_test(test_ends_at_each_call),
+		cmocka_unit_test(test_killed_at_each_call),
 	};
 
+	/* What a killed program leaves comes to this one. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return 77;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
