@@ -48,6 +48,7 @@ struct xenpt_cmd {
 				   enum xenpt_exit *ret);
 };
 
+extern const struct xenpt_cmd xenpt_cmd_check;
 extern const struct xenpt_cmd xenpt_cmd_import;
 extern const struct xenpt_cmd xenpt_cmd_decode;
 extern const struct xenpt_cmd xenpt_cmd_info;

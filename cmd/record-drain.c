@@ -104,12 +104,29 @@ static struct xenpt_error *position_of(struct recorder *recorder,
 		"vCPU %u", vcpu->id);
 }
 
+/*
+ * Where laps are told, the position after a copy says how much of it is good. Where they
+ * are not, it would say no more than the bytes behind the reader do: ring.h.
+ */
+static struct xenpt_error *check_copy(struct recorder *recorder,
+				      struct recorder_vcpu *vcpu,
+				      const struct hv_position *position,
+				      const struct ring_spans *spans,
+				      uint64_t *overtaken_ret)
+{
+	struct hv_position after = *position;
+
+	if (position->has_total)
+		XENPT_TRY(position_of(recorder, vcpu, &after));
+	*overtaken_ret = ring_check(&vcpu->ring, spans, &after);
+	return NULL;
+}
+
 /* Move a piece; *@more_ret: there may be more. */
 static struct xenpt_error *move_piece(struct recorder *recorder,
 				      struct recorder_vcpu *vcpu,
 				      const struct hv_position *position, bool *more_ret)
 {
-	struct hv_position after;
 	struct ring_spans spans;
 	uint64_t overtaken;
 	size_t size;
@@ -122,8 +139,7 @@ static struct xenpt_error *move_piece(struct recorder *recorder,
 	memcpy(recorder->staging, spans.spans[0].data, spans.spans[0].size);
 	memcpy(recorder->staging + spans.spans[0].size, spans.spans[1].data,
 	       spans.spans[1].size);
-	XENPT_TRY(position_of(recorder, vcpu, &after));
-	overtaken = ring_check(&vcpu->ring, &spans, &after);
+	XENPT_TRY(check_copy(recorder, vcpu, position, &spans, &overtaken));
 	if (spans.lapped || overtaken)
 		XENPT_TRY(put_gap(recorder, vcpu, XENPT_GAP_LAPPED,
 				  spans.unknown ? 0 : spans.lost + overtaken));
@@ -168,6 +184,13 @@ static struct xenpt_error *begin_anew(struct recorder *recorder,
 	return NULL;
 }
 
+/* Its last trace was not to be had; there will be no more. */
+static struct xenpt_error *put_gone(struct recorder *recorder, struct recorder_vcpu *vcpu)
+{
+	vcpu->gone = true;
+	return put_gap(recorder, vcpu, XENPT_GAP_GONE, 0);
+}
+
 struct xenpt_error *drain_vcpu(struct recorder *recorder, struct recorder_vcpu *vcpu,
 			       bool all)
 {
@@ -177,15 +200,22 @@ struct xenpt_error *drain_vcpu(struct recorder *recorder, struct recorder_vcpu *
 	unsigned int reason;
 	bool more = true;
 
-	if (vcpu->given_up)
+	if (vcpu->given_up || vcpu->gone)
 		return NULL;
-	while (more && pieces--) {
-		XENPT_TRY(position_of(recorder, vcpu, &position));
+	XENPT_TRY(position_of(recorder, vcpu, &position));
+	while (pieces--) {
 		/* Where the trace went cannot be known. */
 		if (position.tampered)
 			break;
 		XENPT_TRY(move_piece(recorder, vcpu, &position, &more));
+		if (!more)
+			break;
+		/* Where a position holds a vCPU there is one for each look. */
+		if (position.has_total)
+			XENPT_TRY(position_of(recorder, vcpu, &position));
 	}
+	if (position.gone)
+		return put_gone(recorder, vcpu);
 	reason = more ? 0 : stop_reason(&position);
 	if (position.tampered)
 		reason = XENPT_GAP_TAMPERED;
@@ -203,6 +233,7 @@ struct xenpt_error *drain_check(struct recorder *recorder, struct recorder_vcpu 
 	if (vcpu->given_up)
 		return NULL;
 	XENPT_TRY(position_of(recorder, vcpu, &position));
+	ring_follow(&vcpu->ring, &position);
 	reason = stop_reason(&position);
 	if (!reason)
 		return NULL;
@@ -227,6 +258,8 @@ struct xenpt_error *drain_flight(struct recorder *recorder, struct recorder_vcpu
 			XENPT_TRY(put_pieces(recorder, vcpu, spans.spans[i].data,
 					     spans.spans[i].size));
 	}
+	if (position.gone)
+		return put_gone(recorder, vcpu);
 	if (stop_reason(&position))
 		return put_gap(recorder, vcpu, stop_reason(&position), 0);
 	return NULL;

@@ -145,6 +145,7 @@ void record_meter_sum_up(struct recorder *recorder, const char *path)
 {
 	struct record_pages_counts pages = record_pages_counts(recorder->pages);
 	const struct hv_info *info = recorder->domain->info;
+	char why[RECORDER_WHY_MAX];
 	struct line line = {};
 
 	add_bytes(&line, sum_bytes(recorder));
@@ -155,7 +156,7 @@ void record_meter_sum_up(struct recorder *recorder, const char *path)
 		add(&line, ", %" PRIu64 " pages", pages.written);
 	if (pages.missing)
 		add(&line, " (%" PRIu64 " could not be read)", pages.missing);
-	recorder->ui->say("%s: %s", recorder_end_name(recorder->end), line.text);
+	recorder->ui->say("%s: %s", recorder_why(recorder, why), line.text);
 	if (path)
 		recorder->ui->say("now: xenpt decode %s", path);
 	if (info->state == HV_RUNNING || info->state == HV_PAUSED)

@@ -34,6 +34,7 @@ enum {
 	KEY_MAX_SIZE,
 	KEY_NO_IMAGE,
 	KEY_UNTIL,
+	KEY_TRIPLE_FAULT,
 };
 
 enum {
@@ -72,6 +73,8 @@ static const struct argp_option options[] = {
 	{ "until", KEY_UNTIL, "WHAT", 0,
 	  "exit: the guest's end (default); crash: the same, and it must be a crash; "
 	  "signal: nothing else" },
+	{ "catch-triple-fault", KEY_TRIPLE_FAULT, NULL, 0,
+	  "A triple fault is a crash meanwhile, not a reboot; Xen only" },
 	{ "duration", KEY_DURATION, "TIME", 0, "After so long: in s, or with ms, s" },
 	{ "max-size", KEY_MAX_SIZE, "SIZE", 0, "When the file is so large" },
 	{ NULL, 0, NULL, 0, "Output:", GROUP_OUTPUT },
@@ -222,6 +225,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'b':
 		recorder->trace.size = need_size(state, "buffer", arg);
+		recorder->size_given = true;
 		return 0;
 	case KEY_VCPU:
 		set_vcpus(state, arg);
@@ -268,6 +272,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_UNTIL:
 		set_until(state, arg);
+		return 0;
+	case KEY_TRIPLE_FAULT:
+		recorder->trace.catch_triple_fault = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what is '%s'? A domain is named by -d", arg);

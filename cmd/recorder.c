@@ -7,13 +7,8 @@
 
 #include "cmd/record-drain.h"
 #include "cmd/record-meter.h"
+#include "cmd/record-period.h"
 #include "cmd/recorder.h"
-
-/* How often to look at rings that say nothing: so that none is ever a quarter full. */
-enum {
-	PERIOD_MIN = 1,
-	PERIOD_MAX = 100, /* ms */
-};
 
 /* Trace that waits so long for its next PSB is written without: ms. */
 #define HELD_MAX 500
@@ -26,7 +21,7 @@ int64_t recorder_now(void)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
-const char *recorder_end_name(enum recorder_end end)
+static const char *end_name(enum recorder_end end)
 {
 	static const char *const names[] = {
 		[RECORDER_END_NONE] = "",
@@ -40,6 +35,15 @@ const char *recorder_end_name(enum recorder_end end)
 	};
 
 	return names[end];
+}
+
+const char *recorder_why(const struct recorder *recorder, char buf[RECORDER_WHY_MAX])
+{
+	const char *reason = recorder->reason;
+
+	snprintf(buf, RECORDER_WHY_MAX, "%s%s%s", end_name(recorder->end),
+		 reason ? ": " : "", reason ? reason : "");
+	return buf;
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -78,7 +82,7 @@ struct xenpt_error *recorder_create(struct hv_domain *domain, struct xenpt_write
 	recorder->domain = domain;
 	recorder->writer = writer;
 	recorder->ui = ui;
-	recorder->period = PERIOD_MIN;
+	recorder->period = RECORD_PERIOD_MIN;
 	recorder->staging = malloc(DRAIN_STAGING);
 	if (!recorder->staging)
 		return xenpt_error_no_memory();
@@ -136,9 +140,20 @@ static struct xenpt_error *describe(struct recorder *recorder)
 	return NULL;
 }
 
+/* What fails because the domain has ended meanwhile is no failure of the recording. */
+static struct xenpt_error *unless_ended(const struct recorder *recorder,
+					struct xenpt_error *err)
+{
+	if (!err || recorder->domain->info->state != HV_ENDED)
+		return err;
+	xenpt_error_destroy(err);
+	return NULL;
+}
+
 /* What the vCPUs, which are held, are in: it is where their written trace ends. */
 static struct xenpt_error *sample(struct recorder *recorder)
 {
+	static const struct xenpt_registers none;
 	struct hv_domain *domain = recorder->domain;
 
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
@@ -147,6 +162,9 @@ static struct xenpt_error *sample(struct recorder *recorder)
 
 		XENPT_TRY(xenpt_error_prepend(domain->ops->registers(domain, id, &regs),
 					      "vCPU %u", id));
+		/* One that is offline has none. */
+		if (memcmp(&regs, &none, sizeof(regs)) == 0)
+			continue;
 		record_pages_hint(recorder->pages, &regs);
 		XENPT_TRY(xenpt_writer_registers(recorder->writer, id, &regs));
 	}
@@ -180,8 +198,10 @@ static struct xenpt_error *begin(struct recorder *recorder)
 	XENPT_TRY(sample(recorder));
 	XENPT_TRY(domain->ops->trace_start(domain, &recorder->options.trace));
 	recorder->tracing = true;
+	if (recorder->options.size_given && domain->size_note)
+		recorder->ui->warn("-b: %s", domain->size_note);
 	XENPT_TRY(find_rings(recorder));
-	return domain->ops->resume(domain);
+	return unless_ended(recorder, domain->ops->resume(domain));
 }
 
 /* ---- while it runs ------------------------------------------------------- */
@@ -195,36 +215,36 @@ static struct recorder_vcpu *find_vcpu(struct recorder *recorder, uint32_t id)
 	return NULL;
 }
 
-/*
- * Look at all rings. How soon again depends on the one that was filled most since:
- * twice as fast as it might double is fast enough.
- */
+/* Something else that happens is no reason to hold the vCPUs once more. */
+static bool may_look(const struct recorder *recorder)
+{
+	uint64_t cost = recorder->domain->position_cost;
+
+	return !cost || recorder_now() - recorder->looked >=
+				record_period_least(cost, recorder->vcpus.count);
+}
+
+/* Look at all rings. How soon again depends on the one that was filled most since. */
 static struct xenpt_error *look(struct recorder *recorder)
 {
-	int64_t now = recorder_now();
-	unsigned int fill = 0;
+	int64_t now = recorder->looked = recorder_now();
+	uint64_t most = 0;
 
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
 		struct recorder_vcpu *vcpu = &recorder->vcpus.data[i];
-		uint64_t before = vcpu->ring.read;
+		uint64_t before = vcpu->ring.last, share;
 
-		if (recorder->options.flight) {
-			XENPT_TRY(drain_check(recorder, vcpu));
-			continue;
-		}
-		XENPT_TRY(drain_vcpu(recorder, vcpu, false));
-		if (vcpu->ring.read > before && vcpu->ring.size &&
-		    (vcpu->ring.read - before) / (vcpu->ring.size / 16 + 1) > fill)
-			fill = (vcpu->ring.read - before) / (vcpu->ring.size / 16 + 1);
+		XENPT_TRY(recorder->options.flight ? drain_check(recorder, vcpu)
+						   : drain_vcpu(recorder, vcpu, false));
+		share = record_period_share(vcpu->ring.last - before, vcpu->ring.size);
+		if (vcpu->ring.last > before && share > most)
+			most = share;
 		if (vcpu->held.count && now - vcpu->held_since >= HELD_MAX)
 			XENPT_TRY(drain_settle(recorder, vcpu));
 	}
-	if (fill >= 4 && recorder->period > PERIOD_MIN)
-		recorder->period /= 2;
-	else if (fill < 1 && recorder->period < PERIOD_MAX)
-		recorder->period = 2 * recorder->period < PERIOD_MAX
-					   ? 2 * recorder->period
-					   : PERIOD_MAX;
+	recorder->period = record_period_next(recorder->period, most,
+					      recorder->domain->position_cost,
+					      recorder->vcpus.count);
 	return NULL;
 }
 
@@ -259,12 +279,14 @@ static struct xenpt_error *let_go(struct recorder *recorder, struct recorder_vcp
 
 static void note_state(struct recorder *recorder)
 {
-	if (recorder->options.until == RECORDER_UNTIL_SIGNAL)
+	if (recorder->end || recorder->options.until == RECORDER_UNTIL_SIGNAL)
 		return;
 	if (recorder->domain->info->state == HV_CRASHED)
 		recorder->end = RECORDER_END_CRASHED;
 	else if (recorder->domain->info->state == HV_ENDED)
 		recorder->end = RECORDER_END_ENDED;
+	if (recorder->end)
+		recorder->reason = recorder->domain->info->reason;
 }
 
 static struct xenpt_error *take_event(struct recorder *recorder,
@@ -371,7 +393,10 @@ struct xenpt_error *recorder_run(struct recorder *recorder)
 		if (fds[0].revents)
 			take_signal(recorder);
 		XENPT_TRY(take_events(recorder));
-		XENPT_TRY(look(recorder));
+		if (may_look(recorder))
+			XENPT_TRY(look(recorder));
+		/* Looking finds a domain that is gone before any event tells of it. */
+		note_state(recorder);
 		check_limits(recorder);
 		record_meter_show(recorder);
 	}
@@ -395,9 +420,12 @@ static struct xenpt_error *write_outcome(struct recorder *recorder)
 {
 	struct hv_domain *domain = recorder->domain;
 	_cleanup_free_ char *console = NULL;
+	char why[RECORDER_WHY_MAX];
 	struct xenpt_outcome outcome = {
-		.why = recorder_end_name(recorder->end),
-		.crashed = domain->info->state == HV_CRASHED,
+		.why = recorder_why(recorder, why),
+		/* What crashed and was destroyed since has crashed. */
+		.crashed = domain->info->state == HV_CRASHED ||
+			   recorder->end == RECORDER_END_CRASHED,
 	};
 
 	/* One that is gone has none. */
@@ -424,23 +452,25 @@ static struct xenpt_error *write_rest(struct recorder *recorder)
 	struct xenpt_error *err = NULL;
 
 	if (alive)
-		keep_first(&err, domain->ops->pause(domain));
+		keep_first(&err, unless_ended(recorder, domain->ops->pause(domain)));
 	keep_first(&err, domain->ops->trace_stop(domain));
 	recorder->tracing = false;
 	keep_first(&err, drain_all(recorder));
 	/* What was read before, if no more can be. */
 	keep_first(&err, drain_flush(recorder));
 	if (domain->info->state != HV_ENDED)
-		keep_first(&err, sample(recorder));
+		keep_first(&err, unless_ended(recorder, sample(recorder)));
 	if (alive)
-		keep_first(&err, domain->ops->resume(domain));
+		keep_first(&err, unless_ended(recorder, domain->ops->resume(domain)));
 	return err;
 }
 
 struct xenpt_error *recorder_finish(struct recorder *recorder, struct xenpt_error *err)
 {
-	if (err)
+	if (err) {
 		recorder->end = RECORDER_END_ERROR;
+		recorder->reason = NULL;
+	}
 	if (recorder->tracing)
 		keep_first(&err, write_rest(recorder));
 	record_meter_hide(recorder);

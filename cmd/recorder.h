@@ -30,6 +30,7 @@ struct recorder_options {
 	int64_t duration;  /* ms; 0: any */
 	uint64_t max_size; /* bytes of the file; 0: any */
 	int signals;       /* a signalfd */
+	bool size_given;   /* trace.size is the user's, not the default */
 };
 
 /* Why a recording ended. */
@@ -51,6 +52,7 @@ struct recorder_vcpu {
 	struct ring ring;
 	unsigned int troubles; /* tables rewritten, faults: too many end its trace */
 	bool given_up;
+	bool gone; /* its domain was destroyed, and the file says so */
 	unsigned int
 		broken; /* --flight: why what was there before is lost; 0: it is not */
 
@@ -75,9 +77,11 @@ struct recorder {
 	uint8_t *staging;
 	bool tracing;
 	enum recorder_end end;
-	int64_t started; /* ms */
-	int64_t shown;   /* when the user last saw how far it is: ms */
-	int period;      /* ms between two looks at all rings */
+	const char *reason; /* END_CRASHED, END_ENDED: the domain's; may be NULL */
+	int64_t started;    /* ms */
+	int64_t shown;      /* when the user last saw how far it is: ms */
+	int64_t looked;     /* when all rings were looked at: ms */
+	int period;         /* ms between two looks at all rings */
 };
 
 /* All must outlive it. */
@@ -96,8 +100,9 @@ struct xenpt_error *recorder_run(struct recorder *recorder);
  */
 struct xenpt_error *recorder_finish(struct recorder *recorder, struct xenpt_error *err);
 
-/* "the domain crashed", …. Static. */
-const char *recorder_end_name(enum recorder_end end);
+/* Why it ended, "the domain crashed: watchdog", …: @buf. */
+#define RECORDER_WHY_MAX 96
+const char *recorder_why(const struct recorder *recorder, char buf[RECORDER_WHY_MAX]);
 
 /* Milliseconds, of a clock that is not set. */
 int64_t recorder_now(void);

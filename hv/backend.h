@@ -6,5 +6,6 @@
 #include "hv/hv.h"
 
 extern const struct hv_ops hv_sim_ops;
+extern const struct hv_ops hv_xen_ops; /* claims whatever the others do not */
 
 #endif

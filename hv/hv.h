@@ -27,6 +27,11 @@ struct hv_domain {
 	 * no more often than is fair to the guest.
 	 */
 	uint64_t position_cost;
+	/*
+	 * After trace_start(): why the buffers are not of hv_trace.size, and what to
+	 * change; NULL: they are, or nearly so. The domain's.
+	 */
+	char *size_note;
 };
 
 enum hv_state {
@@ -186,9 +191,11 @@ struct hv_ops {
 extern const struct hv_ops *const hv_backends[];
 
 /*
- * Attach to the domain that the user names, by the back-end that claims it. An error
- * says which names there are.
+ * The back-end that claims the domain that the user names. An error says which names
+ * there are.
  */
+struct xenpt_error *hv_find(const char *domain, const struct hv_ops **ret);
+/* Attach to it. */
 struct xenpt_error *hv_open(const char *domain, struct hv_domain **ret);
 
 #endif

@@ -18,17 +18,19 @@
 
 /*
  * Where the back-end knows no laps (stock Xen), they are found by what changed behind
- * the reader: a few samples of bytes that are overwritten only by a lap.
+ * the reader: these bytes are there yet unless the writer has come around. They reach
+ * over a PSB or more (each 2 KiB at IA32_RTIT_CTL.PSBFreq 0), so that a guest that does
+ * the same over and over is seen to lap, too: its PSBs are elsewhere each time.
  */
-#define RING_SAMPLES 8
+#define RING_TAIL 8192
 
 struct ring {
 	const uint8_t *data;
 	uint64_t size;
 	uint64_t read; /* total of what was read or given up */
-	uint64_t sample_at[RING_SAMPLES];
-	uint64_t samples[RING_SAMPLES];
-	size_t sample_count;
+	uint64_t last; /* … when the writer was last looked at: read, but for follow() */
+	size_t tail_size;
+	uint8_t tail[RING_TAIL]; /* the bytes before last */
 };
 
 /* Bytes to copy: up to two pieces of the ring, and what is lost before them. */
@@ -48,21 +50,28 @@ void ring_init(struct ring *ring, const uint8_t *data, uint64_t size);
 /*
  * What is new at @position, at most @max bytes of it. After a lap only the newer half is
  * taken, so that the writer does not overtake at once; what is lost is told once. A
- * position that went back is a lap too: nothing is taken then.
+ * position that went back is a lap too: nothing is taken then; nor after a lap of a ring
+ * whose writer is gone, for where it ended is not known.
  */
 void ring_read(struct ring *ring, const struct hv_position *position, size_t max,
 	       struct ring_spans *ret);
 
 /*
  * After the copy: how many bytes from its start were overwritten meanwhile, at
- * @position; those are lost. The rest counts as read.
+ * @position; those are lost. The rest counts as read. Where laps are not told, the
+ * position may be the one of read(): what tells is the bytes behind the reader, which
+ * come before those that were copied.
  */
 uint64_t ring_check(struct ring *ring, const struct ring_spans *spans,
 		    const struct hv_position *position);
 
+/* Nothing is read yet, but where the writer is now (--flight): how often it wrapped. */
+void ring_follow(struct ring *ring, const struct hv_position *position);
+
 /*
  * All that was not read of a ring that nobody writes any more, the oldest byte first
- * (--flight). It counts as read; there is nothing to check.
+ * (--flight). It counts as read; there is nothing to check. Of a writer that is gone the
+ * newer half only: it may have written on into the other.
  */
 void ring_read_all(struct ring *ring, const struct hv_position *position,
 		   struct ring_spans *ret);

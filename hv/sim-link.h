@@ -42,6 +42,7 @@ void sim_info_deinit(struct hv_info *info);
 
 /* struct hv_ops's. */
 struct xenpt_error *sim_list(hv_list_fn *fn, void *arg);
+struct xenpt_error *sim_check(const char *domain, hv_finding_fn *fn, void *arg);
 
 /* Run xenpt-sim with these arguments (NULL-terminated, the first for its name). */
 struct xenpt_error *sim_program_run(char *const argv[], char **output_ret);

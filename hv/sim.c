@@ -393,6 +393,10 @@ static struct xenpt_error *sim_trace_start(struct hv_domain *domain,
 	struct sim_domain *sim = of_domain(domain);
 	struct xenpt_error *err;
 
+	if (trace->catch_triple_fault)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--catch-triple-fault is for Xen domains: a "
+					  "sim: guest that ends so has crashed anyway");
 	sim->trace = *trace;
 	sim->trace.vcpus = NULL;
 	err = start_all(sim, trace);
@@ -567,6 +571,7 @@ const struct hv_ops hv_sim_ops = {
 	.claims = sim_claims,
 	.list = sim_list,
 	.open = sim_open,
+	.check = sim_check,
 	.close = sim_close,
 	.trace_start = sim_trace_start,
 	.trace_stop = sim_trace_stop,

@@ -71,5 +71,7 @@ struct xen_calls {
 extern const struct xen_calls xen_calls_real;
 /* What hv/ uses: the real ones, but in tests. */
 extern const struct xen_calls *xen_calls;
+/* Before "/dev" and "/proc": "", but in tests. */
+extern const char *xen_calls_root;
 
 #endif

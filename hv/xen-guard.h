@@ -20,8 +20,10 @@ struct xen_guard_list {
 	xen_domain_handle_t handle; /* another domain of that id is left alone */
 	volatile uint32_t pauses;
 	volatile bool param_set; /* HVM_PARAM_TRIPLE_FAULT_REASON */
-	uint64_t param;
-	volatile bool traced[XEN_GUARD_VCPUS]; /* xc_vmtrace_disable() */
+	volatile uint64_t param;
+	volatile bool traced[XEN_GUARD_VCPUS];  /* xc_vmtrace_disable(), … */
+	volatile bool ctl_set[XEN_GUARD_VCPUS]; /* … then IA32_RTIT_CTL is put back */
+	volatile uint64_t ctl[XEN_GUARD_VCPUS];
 };
 
 struct xen_guard {

@@ -12,6 +12,7 @@ struct xen_host {
 	xenforeignmemory_handle *fm;
 	struct xs_handle *xs;   /* NULL: there is no xenstored; names are not known */
 	xentoollog_logger *log; /* the libraries' own words, kept from the terminal */
+	bool watching;          /* xen-watch.c: xenstored tells of ends */
 };
 
 /*
@@ -27,6 +28,13 @@ bool xen_host_is_there(const char **why_ret);
 struct xenpt_error *xen_host_create(struct xen_host **ret);
 void xen_host_destroy(struct xen_host *host);
 XENPT_DEFINE_CLEANUP(struct xen_host, xen_host, xen_host_destroy)
+
+/*
+ * A call failed with @errnum: what was tried, what the library said of it, and what to
+ * change where that is known.
+ */
+struct xenpt_error *xen_host_error(struct xen_host *host, int errnum, const char *fmt,
+				   ...) XENPT_PRINTF(3, 4);
 
 /* The CPU as libipt wants it, from CPUID: of a host all of whose CPUs are alike. */
 void xen_host_cpu(struct xenpt_cpu *ret);

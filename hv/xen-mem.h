@@ -21,5 +21,10 @@ struct xenpt_mem *xen_mem_reader(struct xen_mem *mem);
  * mapping does not follow.
  */
 void xen_mem_forget(struct xen_mem *mem);
+/*
+ * The domain is gone: what is mapped can still be read, but nothing more is mapped, for
+ * its id may be another domain's.
+ */
+void xen_mem_freeze(struct xen_mem *mem);
 
 #endif

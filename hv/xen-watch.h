@@ -16,6 +16,9 @@ struct xen_state {
 			       "destroyed" …; static */
 };
 
+/* Of what the hypervisor has just said. */
+void xen_state_of(const xc_domaininfo_t *info, struct xen_state *ret);
+
 /* Ask now. A domain of that id but with another handle (UUID) is gone, too. */
 struct xenpt_error *xen_state_read(struct xen_host *host, uint32_t domid,
 				   const xen_domain_handle_t handle,
@@ -25,7 +28,10 @@ struct xenpt_error *xen_watch_init(struct xen_host *host);
 void xen_watch_deinit(struct xen_host *host);
 /* Readable when take() may have something; -1 without a xenstored. */
 int xen_watch_fd(struct xen_host *host);
-/* Whether any domain's state has changed since. Does not wait. */
+/*
+ * Whether any domain's state may have changed since: always true without a xenstored.
+ * Does not wait.
+ */
 bool xen_watch_take(struct xen_host *host);
 
 #endif

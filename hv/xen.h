@@ -19,9 +19,11 @@ struct xen_domain {
 	struct xen_host *host;
 	struct xen_mem *mem;
 	struct xen_guard *guard; /* undoes what is below when this program is gone */
+	const struct xen_tracer *tracer; /* whose trace it is */
 	uint32_t domid;
 	xen_domain_handle_t handle;
 	bool gone;           /* no call about it can succeed any more */
+	bool news;           /* info.state has changed, and event() has not said so */
 	unsigned int pauses; /* of ours */
 	bool has_param;      /* HVM_PARAM_TRIPLE_FAULT_REASON was changed, … */
 	uint64_t param;      /* … and was this */
@@ -51,11 +53,16 @@ extern const struct xen_tracer vmtrace_tracer;
 /* All, the preferred one first, the last NULL. */
 extern const struct xen_tracer *const xen_tracers[];
 
+/* Which of them can trace it; NULL: none, *@why_ret (to be freed) says why. */
+const struct xen_tracer *xen_tracer_find(struct xen_host *host,
+					 const xc_domaininfo_t *info, char **why_ret);
+
 /* ---- What the ops of all back-ends share: xen.c -------------------------- */
 
 void xen_close(struct hv_domain *domain);
 struct xenpt_error *xen_pause(struct hv_domain *domain);
 struct xenpt_error *xen_resume(struct hv_domain *domain);
+/* All zero, mode too, where there are none: of a vCPU that is offline, of one gone. */
 struct xenpt_error *xen_registers(struct hv_domain *domain, uint32_t vcpu,
 				  struct xenpt_registers *ret);
 int xen_fd(struct hv_domain *domain);

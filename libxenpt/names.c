@@ -124,7 +124,7 @@ const char *xenpt_gap_reason_name(unsigned int reason)
 		[XENPT_GAP_STOPPED] = "stopped",   [XENPT_GAP_FAULT] = "output fault",
 		[XENPT_GAP_DROPPED] = "dropped",   [XENPT_GAP_DAMAGED] = "damaged file",
 		[XENPT_GAP_NO_PSB] = "no PSB yet", [XENPT_GAP_ERROR] = "output error",
-		[XENPT_GAP_TAMPERED] = "tampered",
+		[XENPT_GAP_TAMPERED] = "tampered", [XENPT_GAP_GONE] = "destroyed",
 	};
 	const char *name = NAME(names, reason);
 

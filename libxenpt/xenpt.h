@@ -202,6 +202,7 @@ enum xenpt_gap_reason {
 	XENPT_GAP_NO_PSB = 7,   /* bytes before the first PSB (made by the decoder) */
 	XENPT_GAP_ERROR = 8,    /* the CPU did not like its ToPA table */
 	XENPT_GAP_TAMPERED = 9, /* the guest rewrote its ToPA table */
+	XENPT_GAP_GONE = 10,    /* the domain was destroyed before its trace was read */
 };
 
 /** "lapped", …; "gap" for a number that is not known. Static. */

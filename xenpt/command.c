@@ -7,6 +7,7 @@
 
 /* clang-format off */
 const struct xenpt_cmd *const commands[] = {
+	&xenpt_cmd_check,
 	&xenpt_cmd_decode,
 	&xenpt_cmd_import,
 	&xenpt_cmd_info,

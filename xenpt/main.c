@@ -205,7 +205,7 @@ static void print_version(FILE *out, struct argp_state *state)
 #endif
 	fprintf(out, "  %-9s %-8s %s\n", "readline", VERSION_READLINE, "xenpt shell");
 	fprintf(out, "  %-9s %-8s %s\n", "xen", VERSION_XEN,
-		"recording (this version has no back-end)");
+		"recording guests of Xen");
 }
 
 /* ---- For completion and tests ------------------------------------------ */

@@ -216,6 +216,7 @@ static void put_gap(struct xenpt_sink *sink, const struct xenpt_event *event)
 		[XENPT_GAP_NO_PSB] = "decoding begins at the first PSB",
 		[XENPT_GAP_ERROR] = "the CPU did not take its output tables",
 		[XENPT_GAP_TAMPERED] = "the guest rewrote the output tables",
+		[XENPT_GAP_GONE] = "the domain was destroyed before it was read",
 	};
 	struct xenpt_out *out = &sink->out;
 	const char *fate = event->reason == XENPT_GAP_NO_PSB ? "skipped" : "lost";

@@ -123,7 +123,7 @@ static void tell_rest(void)
 	value(XENPT_EVENT_PWRX, 0x10206);
 	trouble(XENPT_EVENT_OVERFLOW, 0, 0, 0x401000);
 	block(0x401000, 0x401004, 3, XENPT_BRANCH_CALL, 0x401100);
-	for (unsigned int i = 1; i < 11; i++)
+	for (unsigned int i = 1; i < 12; i++)
 		trouble(XENPT_EVENT_GAP, i == 2 ? 1234567 : i == 4 ? 1 : 0, i, 0);
 	trouble(XENPT_EVENT_ERROR, 4096, XENPT_TROUBLE_NO_CODE, 0x7fff12345678);
 	trouble(XENPT_EVENT_ERROR, 1, XENPT_TROUBLE_BAD_PACKET, 0);

@@ -170,7 +170,7 @@ static void run_random(uint64_t seed, bool has_total)
 	struct ring ring;
 
 	random_state = seed;
-	/* Samples need room; without laps told a small ring is not to be trusted. */
+	/* The tail needs room; without laps told a small ring is not to be trusted. */
 	size = sizes[has_total ? random_below(6) : 3 + random_below(3)];
 	writer_init(&writer, size, has_total);
 	ring_init(&ring, writer.data, size);
@@ -192,9 +192,8 @@ static void run_random(uint64_t seed, bool has_total)
 		if (lost == n)
 			continue;
 		/* Where no laps are told, ours and the real totals differ by some. */
-		real = writer.total - (writer.total - spans.from) % size;
-		if (!has_total && real + n > writer.total)
-			real -= size;
+		real = writer.total - n;
+		real -= (real % size + size - spans.from % size) % size;
 		check_bytes(bytes + lost, n - lost,
 			    (has_total ? spans.from : real) + lost);
 	}
@@ -210,7 +209,7 @@ static void test_random(void **state)
 }
 
 /* A lap that ends where the reader is, or just before it, is found. */
-static void test_samples(void **state)
+static void test_tail(void **state)
 {
 	enum {
 		SIZE = 1024
@@ -244,7 +243,7 @@ static void test_samples(void **state)
 }
 
 /* The same while a copy is made: all of it is in doubt. */
-static void test_samples_overtaken(void **state)
+static void test_tail_overtaken(void **state)
 {
 	enum {
 		SIZE = 1024
@@ -314,7 +313,7 @@ static void test_nonsense(void **state)
 
 static void test_all_at_the_end(void **state)
 {
-	static const uint64_t totals[] = { 0, 1, 255, 256, 257, 700, 1024, 5000 };
+	static const uint64_t totals[] = { 0, 1, 192, 256, 257, 700, 1024, 5000 };
 	uint8_t bytes[256];
 
 	for (size_t i = 0; i < 16; i++) {
@@ -331,7 +330,7 @@ static void test_all_at_the_end(void **state)
 		position = writer_position(&writer);
 		ring_read_all(&ring, &position, &spans);
 		n = copy(&spans, bytes);
-		/* Exactly a lap cannot be told from nothing but by the samples. */
+		/* Exactly a lap cannot be told from nothing but by the tail. */
 		if (i % 2) {
 			assert_int_equal(spans.lost, from);
 			assert_int_equal(spans.lapped, total > 256);
@@ -345,6 +344,172 @@ static void test_all_at_the_end(void **state)
 		assert_int_equal(spans_size(&spans), 0);
 		free(writer.data);
 	}
+}
+
+/* A guest that does the same over and over: TNT, and a PSB each 2 KiB and some. */
+static uint8_t loop_at(uint64_t total)
+{
+	return total % 2069 < 16 ? (total % 2069 % 2 ? 0x82 : 0x02) : 0xfe;
+}
+
+static void write_loop(struct writer *writer, uint64_t n)
+{
+	for (; n; n--, writer->total++)
+		writer->data[writer->total % writer->size] = loop_at(writer->total);
+}
+
+static void test_lap_of_a_loop(void **state)
+{
+	enum {
+		SIZE = 65536
+	};
+
+	for (uint64_t before = 10000; before < 20000; before += 999) {
+		for (uint64_t more = 0; more < SIZE - RING_TAIL; more += 5000) {
+			struct hv_position position;
+			struct ring_spans spans;
+			struct writer writer;
+			struct ring ring;
+
+			writer_init(&writer, SIZE, false);
+			ring_init(&ring, writer.data, SIZE);
+			write_loop(&writer, before);
+			position = writer_position(&writer);
+			ring_read(&ring, &position, SIZE, &spans);
+			assert_false(spans.lapped);
+			assert_int_equal(ring_check(&ring, &spans, &position), 0);
+			write_loop(&writer, more);
+			position = writer_position(&writer);
+			ring_read(&ring, &position, SIZE, &spans);
+			assert_false(spans.lapped);
+			assert_int_equal(spans_size(&spans), more);
+			/* While it is copied, and with no position since. */
+			write_loop(&writer, SIZE);
+			assert_int_equal(ring_check(&ring, &spans, &position), more);
+			write_loop(&writer, SIZE);
+			position = writer_position(&writer);
+			ring_read(&ring, &position, SIZE, &spans);
+			assert_true(spans.lapped);
+			free(writer.data);
+		}
+	}
+}
+
+/* A ring so full that nothing tells of a lap any more counts as one. */
+static void test_nearly_full(void **state)
+{
+	enum {
+		SIZE = 65536
+	};
+
+	for (int full = 0; full < 2; full++) {
+		struct hv_position position;
+		struct ring_spans spans;
+		struct writer writer;
+		struct ring ring;
+
+		writer_init(&writer, SIZE, false);
+		ring_init(&ring, writer.data, SIZE);
+		writer_write(&writer, SIZE - RING_TAIL / 2 + full);
+		position = writer_position(&writer);
+		ring_read(&ring, &position, SIZE, &spans);
+		assert_int_equal(spans.lapped, full);
+		free(writer.data);
+	}
+}
+
+/* --flight: nothing is read, but wraps are seen, whatever comes last. */
+static void test_follow(void **state)
+{
+	enum {
+		SIZE = 65536
+	};
+	uint8_t bytes[SIZE];
+
+	for (uint64_t steps = 0; steps < 20; steps++) {
+		struct hv_position position;
+		struct ring_spans spans;
+		struct writer writer;
+		struct ring ring;
+		uint64_t n, from;
+
+		writer_init(&writer, SIZE, false);
+		ring_init(&ring, writer.data, SIZE);
+		for (uint64_t i = 0; i < steps; i++) {
+			write_loop(&writer, 10007);
+			position = writer_position(&writer);
+			ring_follow(&ring, &position);
+			assert_int_equal(ring.last, writer.total);
+			assert_int_equal(ring.read, 0);
+		}
+		position = writer_position(&writer);
+		ring_read_all(&ring, &position, &spans);
+		n = copy(&spans, bytes);
+		from = writer.total > SIZE ? writer.total - SIZE : 0;
+		assert_int_equal(n, writer.total - from);
+		for (uint64_t i = 0; i < n; i++)
+			assert_int_equal(bytes[i], loop_at(from + i));
+		free(writer.data);
+	}
+}
+
+/* What it wrote after it was last seen, in the older half, is not taken for old. */
+static void test_gone(void **state)
+{
+	enum {
+		SIZE = 65536
+	};
+	uint8_t bytes[SIZE];
+
+	for (int has_total = 0; has_total < 2; has_total++) {
+		for (uint64_t more = 0; more < SIZE; more += SIZE / 8) {
+			struct hv_position position;
+			struct ring_spans spans;
+			struct writer writer;
+			struct ring ring;
+			uint64_t n;
+
+			writer_init(&writer, SIZE, has_total);
+			ring_init(&ring, writer.data, SIZE);
+			for (int i = 0; i < 5; i++) {
+				writer_write(&writer, SIZE / 4 + 1);
+				position = writer_position(&writer);
+				ring_follow(&ring, &position);
+			}
+			writer_write(&writer, more);
+			position.gone = true;
+			ring_read_all(&ring, &position, &spans);
+			n = copy(&spans, bytes);
+			assert_int_equal(n, SIZE / 2);
+			if (more <= SIZE / 2)
+				check_bytes(bytes, n, writer.total - more - n);
+			free(writer.data);
+		}
+	}
+}
+
+static void test_gone_after_a_lap(void **state)
+{
+	enum {
+		SIZE = 65536
+	};
+	struct hv_position position;
+	struct ring_spans spans;
+	struct writer writer;
+	struct ring ring;
+
+	writer_init(&writer, SIZE, false);
+	ring_init(&ring, writer.data, SIZE);
+	writer_write(&writer, 1000);
+	position = writer_position(&writer);
+	ring_follow(&ring, &position);
+	writer_write(&writer, SIZE + 1000);
+	position.gone = true;
+	ring_read(&ring, &position, SIZE, &spans);
+	assert_true(spans.lapped);
+	assert_true(spans.unknown);
+	assert_int_equal(spans_size(&spans), 0);
+	free(writer.data);
 }
 
 static void test_empty(void **state)
@@ -365,11 +530,16 @@ int main(void)
 		cmocka_unit_test(test_all_small),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_tail),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_all_at_the_end),
-		cmocka_unit_test(test_samples_overtaken),
+		cmocka_unit_test(test_tail_overtaken),
+		cmocka_unit_test(test_lap_of_a_loop),
+		cmocka_unit_test(test_nearly_full),
+		cmocka_unit_test(test_follow),
+		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_gone_after_a_lap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

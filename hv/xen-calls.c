@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hv/xen-calls.h"
+
+static xc_interface *open_xc(xentoollog_logger *log)
+{
+	return xc_interface_open(log, NULL, 0);
+}
+
+const struct xen_calls xen_calls_real = {
+	.xc_open = open_xc,
+	.xc_close = xc_interface_close,
+	.xc_version = xc_version,
+	.xc_physinfo = xc_physinfo,
+	.xc_domain_getinfolist = xc_domain_getinfolist,
+	.xc_domain_pause = xc_domain_pause,
+	.xc_domain_unpause = xc_domain_unpause,
+	.xc_domain_hvm_getcontext_partial = xc_domain_hvm_getcontext_partial,
+	.xc_hvm_param_get = xc_hvm_param_get,
+	.xc_hvm_param_set = xc_hvm_param_set,
+	.xc_readconsolering = xc_readconsolering,
+	.xc_vmtrace_enable = xc_vmtrace_enable,
+	.xc_vmtrace_disable = xc_vmtrace_disable,
+	.xc_vmtrace_reset_and_enable = xc_vmtrace_reset_and_enable,
+	.xc_vmtrace_output_position = xc_vmtrace_output_position,
+	.xc_vmtrace_get_option = xc_vmtrace_get_option,
+	.xc_vmtrace_set_option = xc_vmtrace_set_option,
+	.fm_open = xenforeignmemory_open,
+	.fm_close = xenforeignmemory_close,
+	.fm_map = xenforeignmemory_map,
+	.fm_unmap = xenforeignmemory_unmap,
+	.fm_resource_size = xenforeignmemory_resource_size,
+	.fm_map_resource = xenforeignmemory_map_resource,
+	.fm_unmap_resource = xenforeignmemory_unmap_resource,
+	.xs_open = xs_open,
+	.xs_close = xs_close,
+	.xs_read = xs_read,
+	.xs_watch = xs_watch,
+	.xs_unwatch = xs_unwatch,
+	.xs_fileno = xs_fileno,
+	.xs_check_watch = xs_check_watch,
+};
+
+const struct xen_calls *xen_calls = &xen_calls_real;
+const char *xen_calls_root = "";
