@@ -13,7 +13,7 @@
 #include "host-pip.h"
 #include "libxenpt/array.h"
 #include "libxenpt/image.h"
-#include "packet.h"
+#include "psb.h"
 
 /* 64 MiB of code. */
 #define PAGES_MAX (1 << 14)
@@ -23,10 +23,6 @@
 
 /* A trace without PSBs is decoded in pieces, and what is left of a piece is lost. */
 #define SPAN_MAX (4 << 20)
-
-/* As in segment.c: no PSB+ is longer, and libipt reads so many branches ahead. */
-#define PSB_PLUS_MAX (4 << 10)
-#define READ_AHEAD 4
 
 /*
  * Instructions to decode: so many for a byte of trace, and so many saved up. Programs
@@ -245,8 +241,8 @@ static bool find_start(struct stream *stream)
 
 	if (psb)
 		drop(stream, psb - stream->buf);
-	else if (stream->size >= 16)
-		drop(stream, stream->size - 15);
+	else if (stream->size >= PSB_SIZE)
+		drop(stream, stream->size - (PSB_SIZE - 1));
 	stream->synced = psb != NULL;
 	scan_from_start(stream);
 	return stream->synced;
@@ -256,7 +252,7 @@ static void begin_cut(struct stream *stream, size_t at)
 {
 	stream->cut = (struct cut){
 		.psb = at,
-		.found = at >= SPAN_SIZE && stream->branches >= READ_AHEAD,
+		.found = at >= SPAN_SIZE && stream->branches >= PSB_READ_AHEAD,
 	};
 	stream->branches = 0;
 }

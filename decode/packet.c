@@ -4,7 +4,6 @@
 
 #include "packet.h"
 
-#define PSB_SIZE 16
 #define PACKET_SIZE_MAX PSB_SIZE
 #define BAD_SIZE_MAX (1U << 30)
 

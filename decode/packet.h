@@ -8,6 +8,8 @@
 
 #include "libxenpt/xenpt.h"
 
+#define PSB_SIZE 16
+
 /* What one packet needs to know of those before it. */
 struct packet_state {
 	uint64_t offset;  /* of the next byte in the vCPU's trace */

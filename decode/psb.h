@@ -5,10 +5,11 @@
 
 #include "packet.h"
 
-#define PSB_SIZE 16
-
 /* No PSB+, PADs and all, is longer; nor what comes between it and TIP.PGE. */
 #define PSB_PLUS_MAX (4 << 10)
+
+/* Branch packets that no engine reads ahead of the instructions; libipt: 2. */
+#define PSB_READ_AHEAD 4
 
 /* Walks the packets of a piece of trace that starts with one. */
 struct psb_walk {

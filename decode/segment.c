@@ -15,9 +15,6 @@
 
 #define NO_LIMIT SIZE_MAX
 
-/* Branch packets that no engine reads ahead of the instructions; libipt: 2. */
-#define READ_AHEAD 4
-
 struct segmenter {
 	struct stream *stream;
 	uint8_t *memory;
@@ -153,7 +150,7 @@ static bool find_cut(struct segmenter *segmenter, bool all, size_t *cut_ret,
 		bool limited = segmenter->limit != NO_LIMIT;
 		size_t before = segmenter->checked, psb;
 		/* A span's own first PSB+ is known to the engine. */
-		unsigned int enough = limited && !before ? 0 : READ_AHEAD;
+		unsigned int enough = limited && !before ? 0 : PSB_READ_AHEAD;
 		struct psb_plus plus;
 
 		if (!next_psb(segmenter, &psb))

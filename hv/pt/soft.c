@@ -2,6 +2,8 @@
 #include "emit.h"
 #include "insn.h"
 
+#define INTO 0xce
+
 /* ---- what is traced ---------------------------------------------------------- */
 
 static bool in_context(const struct xpt_soft *soft, const struct xpt_cpu_state *state)
@@ -330,6 +332,8 @@ void xpt_soft_retire(struct xpt_soft *soft, const struct xpt_insn *insn,
 		same = true;
 		break;
 	case XPT_INSN_INT:
+		if (same && after->ip == next && insn->bytes[insn->size - 1] == INTO)
+			break; /* OF was clear */
 		transfer(soft, true, insn->ip, after);
 		same = true;
 		break;

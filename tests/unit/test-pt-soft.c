@@ -211,11 +211,13 @@ static void test_events(void **state)
 	cpu.csl = false;
 	cpu.csd = true;
 	RUN("\x48\xcf", 0x10000);
+	RUN("\xce", 0); /* INTO, with OF clear */
+	RUN("\x90", 0);
 	cpu.cpl = 0;
 	cpu.csl = true;
 	cpu.csd = false;
-	event(0x8000);
-	expect("MODE:32 TIP:10000 FUP:10000 MODE:64 TIP:8000");
+	RUN("\xce", 0x8000);
+	expect("MODE:32 TIP:10000 FUP:10002 MODE:64 TIP:8000");
 }
 
 static void test_mov_cr3(void **state)
