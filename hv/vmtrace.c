@@ -215,6 +215,16 @@ static struct xenpt_error *enable(struct xen_domain *xen, uint32_t vcpu)
 				: failed(errnum, vcpu, "cannot switch its trace on");
 }
 
+/* Xen's EINVAL of disable() may mean that it is off, or that something else is wrong. */
+static bool is_off(struct xen_domain *xen, uint32_t vcpu)
+{
+	uint64_t now = XPT_CTL_TRACE_EN;
+
+	return xen_calls->xc_vmtrace_get_option(xen->host->xc, xen->domid, vcpu,
+						XPT_MSR_CTL, &now) == 0 &&
+	       !(now & XPT_CTL_TRACE_EN);
+}
+
 static struct xenpt_error *disable(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vmtrace_buffer *buffer = &of(xen)->buffers[vcpu];
@@ -227,7 +237,7 @@ static struct xenpt_error *disable(struct xen_domain *xen, uint32_t vcpu)
 		int errnum = errno;
 		bool is_gone = xen_domain_is_gone(xen);
 
-		if (!is_gone && errnum != EINVAL)
+		if (!is_gone && !(errnum == EINVAL && is_off(xen, vcpu)))
 			return failed(errnum, vcpu, "cannot switch its trace off");
 		if (!is_gone)
 			err = xenpt_error_create(
@@ -419,14 +429,6 @@ static uint64_t now_ns(void)
 	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
 }
 
-/* What one call took is an eighth of what a call is said to take. */
-static void note_cost(struct hv_domain *domain, uint64_t ns)
-{
-	uint64_t cost = domain->position_cost;
-
-	domain->position_cost = cost ? cost - cost / 8 + ns / 8 : ns;
-}
-
 static struct xenpt_error *ask_position(struct xen_domain *xen, uint32_t vcpu,
 					struct vmtrace_buffer *buffer)
 {
@@ -441,7 +443,8 @@ static struct xenpt_error *ask_position(struct xen_domain *xen, uint32_t vcpu,
 			       ? NULL
 			       : failed(errnum, vcpu, "cannot tell where its trace is");
 	}
-	note_cost(&xen->domain, now_ns() - began);
+	xen->domain.position_cost =
+		vmtrace_cost(xen->domain.position_cost, now_ns() - began);
 	if (at >= buffer->size)
 		return xenpt_error_create(
 			XENPT_ERROR_FORMAT,

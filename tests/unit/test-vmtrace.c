@@ -366,6 +366,23 @@ static void test_positions(void **state)
 	rig_deinit(&rig);
 }
 
+/* It follows what positions take, but not the one during which dom0 had to wait. */
+static void test_cost(void **state)
+{
+	uint64_t cost = 0;
+
+	cost = vmtrace_cost(cost, UINT64_MAX);
+	assert_in_range(cost, 1, 20000);
+	for (int i = 0; i < 100; i++)
+		cost = vmtrace_cost(cost, 5000);
+	assert_in_range(cost, 4900, 5100);
+	assert_in_range(vmtrace_cost(cost, 30000000), 5000, 7000);
+	assert_in_range(vmtrace_cost(cost, UINT64_MAX), 5000, 7000);
+	for (int i = 0; i < 100; i++)
+		cost = vmtrace_cost(cost, 400000);
+	assert_in_range(cost, 390000, 400000);
+}
+
 /* ---- Ends ---------------------------------------------------------------------- */
 
 /* What is mapped stays; where it ends is not known, unless it had ended before. */
@@ -441,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_size_note),
 		cmocka_unit_test(test_positions),
+		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_destroyed),
 		cmocka_unit_test(test_triple_fault),
 	};

@@ -340,9 +340,10 @@ static void test_console(void **state)
 	free(console);
 
 	/* Of much the tail, in whole lines. */
-	for (size_t i = 0; i < sizeof(text); i += 10)
-		memcpy(text + i, "0123 line\n", 10);
-	memcpy(text + sizeof(text) - 10, "the last\n\n", 10);
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = "0123 line\n"[i % 10];
+	for (size_t i = 0; i < 10; i++)
+		text[sizeof(text) - 10 + i] = "the last\n\n"[i];
 	console = console_of(&setup, text, sizeof(text));
 	length = strlen(console);
 	assert_true(length > 16000 && length <= 16384);

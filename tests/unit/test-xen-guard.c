@@ -42,7 +42,7 @@ static int set_up(void **state)
 	rig->guest->vcpu_count = 4;
 	xen_script_add_rings(rig->script, rig->guest, 4096);
 	for (int i = 0; i < 4; i++)
-		rig->guest->vcpus[i].ctl = BEFORE;
+		rig->guest->vcpus[i].ctl = rig->guest->vcpus[i].ctl_before = BEFORE;
 	*state = rig;
 	return 0;
 }

@@ -10,6 +10,8 @@
 
 #include <xen/version.h>
 
+#define CAPABILITIES "xen-3.0-x86_64 hvm-3.0-x86_64 "
+
 /* What a handle points to. */
 struct handle {
 	xentoollog_logger *log;
@@ -148,13 +150,13 @@ static int script_version(xc_interface *xc, int cmd, void *arg)
 	case XENVER_version:
 		return 4 << 16 | 17;
 	case XENVER_extraversion:
-		strcpy(arg, ".7");
+		memcpy(arg, ".7", sizeof(".7"));
 		return 0;
 	case XENVER_capabilities:
-		strcpy(arg, "xen-3.0-x86_64 hvm-3.0-x86_64 ");
+		memcpy(arg, CAPABILITIES, sizeof(CAPABILITIES));
 		return 0;
 	case XENVER_commandline:
-		strcpy(arg, "");
+		memcpy(arg, "", 1);
 		return 0;
 	default:
 		return script_fail(ENOSYS);
@@ -428,8 +430,10 @@ static char **script_xs_check_watch(struct xs_handle *xs)
 	strings[XS_WATCH_PATH] = (char *)(strings + 2);
 	strings[XS_WATCH_TOKEN] =
 		strings[XS_WATCH_PATH] + sizeof(script->watches[i].path);
-	strcpy(strings[XS_WATCH_PATH], script->watches[i].path);
-	strcpy(strings[XS_WATCH_TOKEN], script->watches[i].token);
+	memcpy(strings[XS_WATCH_PATH], script->watches[i].path,
+	       sizeof(script->watches[i].path));
+	memcpy(strings[XS_WATCH_TOKEN], script->watches[i].token,
+	       sizeof(script->watches[i].token));
 	return strings;
 }
 

@@ -74,3 +74,15 @@ bool vmtrace_can(struct xen_host *host, const xc_domaininfo_t *info, char **why_
 	*why_ret = strdup(why);
 	return false;
 }
+
+/* ns; a pause of a vCPU is an interrupt to its CPU, and a switch there and back. */
+#define COST_AT_FIRST 20000
+
+uint64_t vmtrace_cost(uint64_t cost, uint64_t ns)
+{
+	if (!cost)
+		return ns < COST_AT_FIRST ? ns : COST_AT_FIRST;
+	if (ns / 4 > cost)
+		ns = 4 * cost;
+	return cost - cost / 8 + ns / 8;
+}
