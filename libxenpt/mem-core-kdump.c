@@ -36,8 +36,11 @@ static struct xenpt_error *failure(kdump_ctx_t *ctx)
 {
 	const char *why = kdump_get_err(ctx);
 
-	return xenpt_error_create(XENPT_ERROR_FORMAT, "%s",
-				  why ? why : "libkdumpfile cannot read it");
+	return xenpt_error_create(
+		XENPT_ERROR_FORMAT,
+		"no dump of \"xl dump-core\", and libkdumpfile does not "
+		"read it: %s",
+		why ? why : "it does not say why");
 }
 
 static bool core_read(struct xenpt_mem *mem, uint64_t gpa, void *buf, size_t size)
