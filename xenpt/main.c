@@ -204,8 +204,7 @@ static void print_version(FILE *out, struct argp_state *state)
 #define VERSION_XEN "no"
 #endif
 	fprintf(out, "  %-9s %-8s %s\n", "readline", VERSION_READLINE, "xenpt shell");
-	fprintf(out, "  %-9s %-8s %s\n", "xen", VERSION_XEN,
-		"recording guests of Xen");
+	fprintf(out, "  %-9s %-8s %s\n", "xen", VERSION_XEN, "recording guests of Xen");
 }
 
 /* ---- For completion and tests ------------------------------------------ */
