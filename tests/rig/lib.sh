@@ -235,6 +235,7 @@ finish()
 	rm -rf "$work"
 }
 
+xl dmesg -c >/dev/null # what earlier guests said
 trap finish EXIT
 trap 'exit 124' TERM HUP
 # shellcheck source=/dev/null
