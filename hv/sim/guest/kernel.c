@@ -51,6 +51,9 @@ static void options_parse(const char *line)
 	value = option_find(line, "seed=");
 	if (value)
 		options.seed = parse_number(value);
+	value = option_find(line, "tick=");
+	if (value)
+		options.tick = parse_number(value);
 }
 
 static void demo_start(void)
@@ -136,6 +139,8 @@ void kernel_main(uint64_t start_info)
 		panic("no such scenario", NULL);
 	random = random_start(options.seed, 't');
 	tick = random_between(&random, scenario->tick / 2, scenario->tick * 2);
+	if (options.tick)
+		tick = options.tick;
 	scenario->start();
 	timer_start(tick);
 	idle();

@@ -93,6 +93,7 @@ void print(const char *format, ...);
 extern struct options {
 	char scenario[16];
 	uint64_t seed;
+	uint64_t tick; /* 0: the scenario's */
 } options;
 void kernel_main(uint64_t start_info);
 void secondary_main(uint64_t id);
