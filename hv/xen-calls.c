@@ -15,6 +15,7 @@ const struct xen_calls xen_calls_real = {
 	.xc_domain_pause = xc_domain_pause,
 	.xc_domain_unpause = xc_domain_unpause,
 	.xc_domain_hvm_getcontext_partial = xc_domain_hvm_getcontext_partial,
+	.xc_domctl = xc_domctl,
 	.xc_hvm_param_get = xc_hvm_param_get,
 	.xc_hvm_param_set = xc_hvm_param_set,
 	.xc_readconsolering = xc_readconsolering,

@@ -24,6 +24,7 @@ struct xen_calls {
 	int (*xc_domain_hvm_getcontext_partial)(xc_interface *xc, uint32_t domid,
 						uint16_t typecode, uint16_t instance,
 						void *buf, uint32_t size);
+	int (*xc_domctl)(xc_interface *xc, struct xen_domctl *domctl);
 	int (*xc_hvm_param_get)(xc_interface *xc, uint32_t domid, uint32_t param,
 				uint64_t *value);
 	int (*xc_hvm_param_set)(xc_interface *xc, uint32_t domid, uint32_t param,

@@ -5,10 +5,12 @@
  */
 #include <cpuid.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "hv/vpt-op.h"
 #include "hv/xen-check.h"
 #include "hv/xen-list.h"
 
@@ -68,6 +70,24 @@ static struct xenpt_error *check_hypervisor(struct xen_check *check)
 			     "hypervisor",
 			     "install Xen 4.15 or later: older ones cannot trace domains",
 			     "Xen %d.%d%s", version >> 16, version & 0xffff, extra);
+}
+
+/* Stock Xen takes the operation for one on a domain that it cannot trace, or for none. */
+static struct xenpt_error *check_patch(struct xen_check *check)
+{
+	uint64_t version = 0, caps = 0;
+
+	if (vpt_op(check->host->xc, 0, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
+		   &caps) < 0) {
+		if (errno != EINVAL && errno != EOPNOTSUPP)
+			return xen_check_failed(check, HV_NOTE, "xenpt's patch", errno,
+						"whether Xen has it");
+		return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
+				     "not there: domains are recorded by what stock Xen "
+				     "has, within its limits: xenpt-record(1)");
+	}
+	return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
+			     "there, version %" PRIu64, version);
 }
 
 /* ---- The machine --------------------------------------------------------- */
@@ -181,6 +201,7 @@ static struct xenpt_error *check_host(struct xen_check *check)
 	XENPT_TRY(check_hypervisor(check));
 	XENPT_TRY(xen_check_say(check, HV_GOOD, "control domain", NULL,
 				"this is it, with a libxenctrl that fits"));
+	XENPT_TRY(check_patch(check));
 	XENPT_TRY(check_machine(check));
 	XENPT_TRY(check_kernel(check));
 	return check_xenstored(check);

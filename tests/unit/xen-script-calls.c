@@ -446,6 +446,7 @@ const struct xen_calls xen_script_calls = {
 	.xc_domain_pause = script_pause,
 	.xc_domain_unpause = script_unpause,
 	.xc_domain_hvm_getcontext_partial = script_getcontext,
+	.xc_domctl = script_any_domctl,
 	.xc_hvm_param_get = script_param_get,
 	.xc_hvm_param_set = script_param_set,
 	.xc_readconsolering = script_readconsolering,

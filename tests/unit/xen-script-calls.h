@@ -22,6 +22,7 @@ int script_get_option(xc_interface *xc, uint32_t domid, uint32_t vcpu, uint64_t 
 		      uint64_t *value);
 int script_set_option(xc_interface *xc, uint32_t domid, uint32_t vcpu, uint64_t key,
 		      uint64_t value);
+int script_any_domctl(xc_interface *xc, struct xen_domctl *domctl);
 void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot, size_t pages,
 		 const xen_pfn_t gfns[], int errs[]);
 int script_unmap(xenforeignmemory_handle *fm, void *at, size_t pages);

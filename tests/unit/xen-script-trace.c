@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "hv/xen/xen/include/public/xenpt.h"
 #include "tests/unit/xen-script-calls.h"
 
 #define PAGE 4096u
@@ -265,4 +266,25 @@ int script_unmap_resource(xenforeignmemory_handle *fm,
 	int result = release(resource, true);
 
 	return failed ? script_fail(xen_script->fail_errno) : result;
+}
+
+/* ---- What hv/xen adds ---------------------------------------------------- */
+
+int script_any_domctl(xc_interface *xc, struct xen_domctl *domctl)
+{
+	struct xen_domctl_vmtrace_op *op = &domctl->u.vmtrace_op;
+
+	if (domctl->cmd != XEN_DOMCTL_vmtrace_op)
+		return script_fail(ENOSYS);
+	if (!xen_script->patched || op->cmd != XEN_DOMCTL_vmtrace_xenpt_caps) {
+		struct script_vcpu *vcpu =
+			vmtrace(xc, "xc_domctl", domctl->domain, op->vcpu);
+
+		return vcpu ? script_fail(EOPNOTSUPP) : -1;
+	}
+	if (!script_domctl(xc, "xc_domctl", domctl->domain))
+		return -1;
+	op->key = xen_script->patched;
+	op->value = 0;
+	return 0;
 }

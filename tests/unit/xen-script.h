@@ -100,6 +100,7 @@ struct xen_script {
 	/* Before each call of this process; may write trace, end domains … */
 	void (*on_call)(struct xen_script *script, const char *name, void *arg);
 	void *arg;
+	unsigned int patched;  /* the version of hv/xen that it has; 0: stock Xen */
 	bool no_xenstored;     /* xs_open() fails */
 	bool old_kernel;       /* dom0's privcmd knows no resource sizes: EOPNOTSUPP */
 	bool no_vmtrace;       /* an AMD machine: EOPNOTSUPP */
