@@ -237,7 +237,6 @@ struct xenpt_error *drain_check(struct recorder *recorder, struct recorder_vcpu 
 	reason = stop_reason(&position);
 	if (!reason)
 		return NULL;
-	vcpu->gaps[reason]++;
 	vcpu->broken = reason;
 	return begin_anew(recorder, vcpu, reason);
 }

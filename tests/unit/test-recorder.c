@@ -496,6 +496,25 @@ static void test_broken_off(void **unused)
 	}
 }
 
+/* However often the trace broke off: before what is written there is one gap. */
+static void test_flight_broken_off(void **unused)
+{
+	struct recorder *recorder;
+	struct fake *fake;
+	struct seen seen;
+
+	trouble = XENPT_GAP_FAULT;
+	fake = fake_create(break_off);
+	fake->options.flight = true;
+	check_error(record_it(fake, &recorder));
+	assert_int_equal(1, recorder->vcpus.data[0].gaps[XENPT_GAP_FAULT]);
+	recorder_destroy(recorder);
+	decode_it(fake, &seen);
+	assert_int_equal(1, seen.gap_count);
+	assert_int_equal(XENPT_GAP_FAULT, seen.gaps[0].reason);
+	fake_destroy(fake);
+}
+
 static void tamper(struct fake *fake, unsigned int step)
 {
 	fake->position.tampered = true;
@@ -564,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_code_that_changes),
 		cmocka_unit_test(test_lapped),
 		cmocka_unit_test(test_flight),
+		cmocka_unit_test(test_flight_broken_off),
 		cmocka_unit_test(test_broken_off),
 		cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_full_disk),
