@@ -30,6 +30,14 @@ static struct xenpt_error *is_nonsense(const struct sim_link *link)
 				  link->name, (intmax_t)link->hello.pid);
 }
 
+static struct xenpt_error *is_silent(const struct sim_link *link)
+{
+	return xenpt_error_create(XENPT_ERROR_INVALID,
+				  "sim:%s: its xenpt-sim does not answer: is the process "
+				  "stopped? (kill -CONT)",
+				  link->name);
+}
+
 static void take_event(struct sim_link *link, const struct sim_message *message)
 {
 	uint64_t one = 1;
@@ -123,7 +131,7 @@ static struct xenpt_error *converse(struct sim_link *link, struct sim_packet *pa
 	for (;;) {
 		XENPT_TRY(receive(link, 0, packet, &got));
 		if (!got || packet->message.op == SIM_REPLY)
-			return got ? NULL : is_gone(link);
+			return got ? NULL : is_silent(link);
 		if (packet->message.op == SIM_EVENT)
 			take_event(link, &packet->message);
 	}
@@ -200,6 +208,8 @@ struct xenpt_error *sim_link_event(struct sim_link *link, struct hv_event *ret)
 
 static struct xenpt_error *connect_to(struct sim_link *link)
 {
+	/* It answers at once; with one that was stopped, a Ctrl-C would wait for ever. */
+	static const struct timeval patience = { .tv_sec = 10 };
 	struct sockaddr_un address;
 
 	if (!sim_name_is_valid(link->name))
@@ -208,6 +218,9 @@ static struct xenpt_error *connect_to(struct sim_link *link)
 	XENPT_TRY(sim_address(link->name, &address));
 	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (link->fd < 0)
+		return xenpt_error_os(errno, "socket");
+	if (setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) <
+	    0)
 		return xenpt_error_os(errno, "socket");
 	if (connect(link->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return NULL;
