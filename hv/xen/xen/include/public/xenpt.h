@@ -40,8 +40,8 @@
  *    EDOM    no ToPA: reserved bits, alignment, an END in the first entry, an END to
  *            another table than the first that was met already, a table without END in
  *            its page, a page in it twice
- *    EFBIG   more than XENPT_PAGES_MAX pages, or XENPT_TABLES_MAX tables
- *    ENODEV  what the flags ask for is not in XENPT_CAP_*; INT without XENPT_CAP_INT
+ *    E2BIG   more than XENPT_PAGES_MAX pages, or XENPT_TABLES_MAX tables
+ *    ENODEV  what the flags ask for is not in XENPT_CAP_*
  *    EINVAL  unknown flags; LOSSLESS without a ring that has INT in each region and is
  *            at least four times as large as its largest one
  *    ENOMEM
@@ -88,7 +88,11 @@
 /* Software mode, while disabled. in: key = XENPT_WINDOW_*, value. */
 #define XEN_DOMCTL_vmtrace_xenpt_window   0x10b
 
-#define XENPT_CAP_EPT          (1u << 0) /* PT whose output goes through EPT */
+/*
+ * PT whose output goes through EPT. Not while something else has the interrupt that PT
+ * shares with the performance counters: Xen's watchdog, vPMU.
+ */
+#define XENPT_CAP_EPT          (1u << 0)
 #define XENPT_CAP_SOFT         (1u << 1) /* software mode */
 #define XENPT_CAP_PIP          (1u << 2) /* PIPs are injected */
 #define XENPT_CAP_CR3_FILTER   (1u << 3)
