@@ -8,6 +8,9 @@
 
 #ifdef __XEN__
 #include <xen/types.h>
+#ifndef UINT64_MAX
+#define UINT64_MAX (~0ull)
+#endif
 #else
 #include <stdbool.h>
 #include <stddef.h>

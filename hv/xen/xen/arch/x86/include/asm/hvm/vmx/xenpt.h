@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Intel Processor Trace of a guest into its own memory, by EPT: what the rest
+ * of Xen calls.  None of it does anything for a vCPU that was not set up.
+ */
+#ifndef __ASM_X86_HVM_VMX_XENPT_H__
+#define __ASM_X86_HVM_VMX_XENPT_H__
+
+#include <xen/errno.h>
+#include <xen/sched.h>
+
+#include <public/xenpt.h>
+
+struct xen_domctl_vmtrace_op;
+
+#ifdef CONFIG_HVM
+
+/*
+ * At each CPU's bring-up.  @secondary is what the VMCS will be given, @misc
+ * IA32_VMX_MISC.  -EINVAL: this CPU can less than those which are up.
+ */
+int xenpt_cpu_init(bool bsp, uint32_t secondary, uint64_t misc);
+
+/* Sub-operations from XEN_DOMCTL_vmtrace_xenpt_base on. */
+int xenpt_domctl(struct domain *d, struct xen_domctl_vmtrace_op *op);
+void xenpt_domain_relinquish(struct domain *d);
+
+static inline bool xenpt_owns(const struct vcpu *v)
+{
+    return unlikely(v->arch.hvm.vmx.xenpt);
+}
+
+/* The vCPU's MSRs are no longer, or not yet, in the CPU. */
+void xenpt_switch_to(struct vcpu *v);
+/* First thing after VM exit, IRQs off: CR3 is as the guest left it. */
+void xenpt_vmexit(struct vcpu *v);
+/* Before each VM entry, while softirqs and pauses still count. */
+void xenpt_assist(struct vcpu *v);
+/* Last thing before VM entry, IRQs off. */
+void xenpt_vmenter(struct vcpu *v);
+/* The PMI was one of PT's. */
+bool xenpt_pmi(void);
+/* True: the exit was the output's, which is seen to. */
+bool xenpt_output_fault(unsigned long qualification, paddr_t gpa);
+bool xenpt_apic_access(void);
+/* VMFUNC 0, which exits while PT runs. */
+bool xenpt_vmfunc(const struct cpu_user_regs *regs);
+
+#else /* !CONFIG_HVM */
+
+static inline int xenpt_domctl(struct domain *d,
+                               struct xen_domctl_vmtrace_op *op)
+{
+    return -EOPNOTSUPP;
+}
+
+static inline bool xenpt_pmi(void)
+{
+    return false;
+}
+
+#endif /* CONFIG_HVM */
+
+#endif /* __ASM_X86_HVM_VMX_XENPT_H__ */
