@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "hv/xen-check.h"
+#include "hv/xen/xen/include/public/xenpt.h"
 #include "tests/unit/xen-script.h"
 
 #include <xen/hvm/params.h>
@@ -168,11 +169,11 @@ static void test_good(void **state)
 	found(HV_GOOD, "dom0 kernel", "Linux ", NULL);
 	found(HV_GOOD, "xenpt's patch", "not there", NULL);
 	assert_int_equal(findings.count, 6);
-	script->patched = 1;
+	script->vpt_caps = XENPT_CAP_EPT;
 	check(NULL);
 	all_good(0);
 	found(HV_GOOD, "xenpt's patch", "there, version 1", NULL);
-	script->patched = 0;
+	script->vpt_caps = 0;
 
 	check("guest");
 	all_good(0);
@@ -525,7 +526,7 @@ static void test_failures(void **state)
 			 * Xen answers an operation that it does not know with errors.
 			 */
 			if (calls >= n && !does_not_matter(script->failed_call) &&
-			    !(strstr(script->failed_call, "xc_domctl") &&
+			    !(strstr(script->failed_call, "xenpt_caps") &&
 			      (errors[i] == EINVAL || errors[i] == EOPNOTSUPP)) &&
 			    !(strstr(script->failed_call, "resource_size") &&
 			      errors[i] != EINVAL && errors[i] != EOPNOTSUPP))

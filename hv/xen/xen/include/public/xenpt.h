@@ -49,9 +49,9 @@
 /* Software mode, while disabled. in: key = XENPT_WINDOW_*, value. */
 #define XEN_DOMCTL_vmtrace_xenpt_window 0x10b
 
-#define XENPT_CAP_EPT (1u << 0)  /* PT whose output goes through EPT */
-#define XENPT_CAP_SOFT (1u << 1) /* software mode */
-#define XENPT_CAP_PIP (1u << 2)  /* PIPs are injected */
+#define XENPT_CAP_EPT (1u << 0)	     /* PT whose output goes through EPT */
+#define XENPT_CAP_SOFT (1u << 1)     /* software mode */
+#define XENPT_CAP_PIP (1u << 2)	     /* PIPs are injected */
 #define XENPT_CAP_CR3_FILTER (1u << 3)
 #define XENPT_CAP_MTC (1u << 4)
 #define XENPT_CAP_CYC (1u << 5)
@@ -66,7 +66,7 @@
 #define XENPT_STATUS_TOTAL (1ull << 60) /* key is valid */
 #define XENPT_STATUS_WAITS (1ull << 61) /* lossless: the buffer is full */
 #define XENPT_STATUS_FAULT (1ull << 62) /* a page of the output is not there */
-#define XENPT_STATUS_ON (1ull << 63)    /* enabled, and not ended by itself */
+#define XENPT_STATUS_ON (1ull << 63)	/* enabled, and not ended by itself */
 
 #define XENPT_WINDOW_CR3 0    /* step only in this address space; ~0: any */
 #define XENPT_WINDOW_CPL 1    /* a bit for each level: 1, 8, 9 */
