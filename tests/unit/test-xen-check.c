@@ -412,6 +412,20 @@ static void test_buffer(void **state)
 	end();
 }
 
+/* On a Xen with hv/xen no domain needs buffers of its own. */
+static void test_patched_xen(void **state)
+{
+	begin();
+	script->vpt_caps = XENPT_CAP_EPT;
+	guest->ring_size = 0;
+	check("guest");
+	all_good(0);
+	assert_null(find("trace buffer"));
+	found(HV_GOOD, "back-end", "vpt", NULL);
+	guest->ring_size = 1 << 20;
+	end();
+}
+
 static void test_other_tracer(void **state)
 {
 	begin();
@@ -600,23 +614,15 @@ static void test_caller_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_no_xen),
-		cmocka_unit_test(test_not_allowed),
-		cmocka_unit_test(test_old_xen),
-		cmocka_unit_test(test_machine),
-		cmocka_unit_test(test_old_kernel),
-		cmocka_unit_test(test_no_xenstored),
-		cmocka_unit_test(test_no_domain),
-		cmocka_unit_test(test_state),
-		cmocka_unit_test(test_hap),
-		cmocka_unit_test(test_buffer),
-		cmocka_unit_test(test_other_tracer),
-		cmocka_unit_test(test_config),
-		cmocka_unit_test(test_introspection),
-		cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_all_fail),
-		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_good),           cmocka_unit_test(test_no_xen),
+		cmocka_unit_test(test_not_allowed),    cmocka_unit_test(test_old_xen),
+		cmocka_unit_test(test_machine),        cmocka_unit_test(test_old_kernel),
+		cmocka_unit_test(test_no_xenstored),   cmocka_unit_test(test_no_domain),
+		cmocka_unit_test(test_state),          cmocka_unit_test(test_hap),
+		cmocka_unit_test(test_buffer),         cmocka_unit_test(test_patched_xen),
+		cmocka_unit_test(test_other_tracer),   cmocka_unit_test(test_config),
+		cmocka_unit_test(test_introspection),  cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_all_fail),       cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_caller_ends_it),
 	};
 
