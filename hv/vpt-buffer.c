@@ -180,7 +180,9 @@ static struct xenpt_error *set_filters(struct xen_domain *xen, uint32_t vcpu)
 
 struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 {
-	uint64_t flags = vpt_of(xen)->trace.lossless ? XENPT_SETUP_LOSSLESS : 0;
+	const struct vpt *vpt = vpt_of(xen);
+	uint64_t flags = (vpt->trace.lossless ? XENPT_SETUP_LOSSLESS : 0) |
+			 (vpt->caps & XENPT_CAP_EPT ? 0 : XENPT_SETUP_SOFT);
 	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
 	uint64_t gpa = buffer->layout->table_gpa;
 	int errnum;
@@ -200,24 +202,16 @@ struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 	return set_filters(xen, vcpu);
 }
 
-/* Both say that there is nothing: of one call alone, that may mean something else. */
-static bool still_set_up(struct xen_domain *xen, uint32_t vcpu)
-{
-	if (vpt_op(xen->host->xc, xen->domid, vcpu, XEN_DOMCTL_vmtrace_xenpt_teardown,
-		   NULL, NULL) == 0)
-		return false;
-	if (errno == EINVAL && ask_position(xen, vcpu) < 0 && errno == EINVAL)
-		return false;
-	return !xen_domain_is_gone(xen);
-}
-
 bool vpt_buffer_tear_down(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
 
 	if (!buffer->set_up)
 		return true;
-	if (!xen->gone && still_set_up(xen, vcpu))
+	if (!xen->gone &&
+	    vpt_op(xen->host->xc, xen->domid, vcpu, XEN_DOMCTL_vmtrace_xenpt_teardown,
+		   NULL, NULL) < 0 &&
+	    !xen_domain_is_gone(xen))
 		return false;
 	buffer->set_up = buffer->enabled = xen->guard->list->set_up[vcpu] = false;
 	return true;

@@ -6,6 +6,9 @@
 #include "hv/vmtrace.h"
 #include "hv/vpt.h"
 
+/* Of a ring with several parts, each of which interrupts. */
+#define LOSSLESS_CAPS (XENPT_CAP_TOPA_MULTI | XENPT_CAP_INT)
+
 #define RANGES(caps) ((caps) >> XENPT_CAP_RANGES_SHIFT & 7)
 
 /* ---- Errors -------------------------------------------------------------- */
@@ -27,6 +30,10 @@ static const char *remedy(int errnum)
 	case EDOM:
 		return "Xen does not take the buffer: its pages were changed or taken "
 		       "away meanwhile, which the guest's kernel can do";
+	case ENODEV:
+		return "this CPU cannot, or its interrupt for that is used by Xen's "
+		       "watchdog or vPMU: take \"watchdog\" or \"vpmu\" off Xen's "
+		       "command line";
 	default:
 		return vmtrace_remedy(errnum);
 	}
@@ -108,6 +115,9 @@ struct xenpt_error *vpt_check_trace(uint64_t caps, const struct hv_trace *trace)
 		option = "--mtc: this CPU has no MTC packets (CPUID.14H:EBX[3])";
 	else if (trace->cyc >= 0 && !(caps & XENPT_CAP_CYC))
 		option = "--cyc: this CPU has no CYC packets (CPUID.14H:EBX[1])";
+	else if (trace->lossless && (caps & LOSSLESS_CAPS) != LOSSLESS_CAPS)
+		option = "--lossless: this CPU does not tell when a part of a buffer "
+			 "is full (CPUID.14H:ECX[1], and its interrupt)";
 	if (!option)
 		return NULL;
 	return xenpt_error_create(XENPT_ERROR_UNSUPPORTED, "%s", option);

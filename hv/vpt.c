@@ -18,8 +18,11 @@
 #include "hv/vpt.h"
 #include "hv/xen-frames.h"
 
-/* Where a table can have but one region. */
-#define ONE_REGION_MAX BUFFER_REGION_MAX
+/* What Xen takes of a vCPU. */
+#define SIZE_MAX_OF_XEN ((uint64_t)XENPT_PAGES_MAX * BUFFER_PAGE)
+
+/* A lossless ring has so many regions at least: setup. */
+#define LOSSLESS_MIN (4 * (uint64_t)BUFFER_PAGE)
 
 static int op(struct xen_domain *xen, uint32_t vcpu, uint32_t cmd, uint64_t *key,
 	      uint64_t *value)
@@ -165,9 +168,8 @@ static struct xenpt_error *note_size(struct xen_domain *xen)
 {
 	free(xen->domain.size_note);
 	if (asprintf(&xen->domain.size_note,
-		     "this CPU's tables have one region each: the buffers have %" PRIu64
-		     " MiB, which is the most",
-		     (uint64_t)ONE_REGION_MAX >> 20) >= 0)
+		     "the buffers have %" PRIu64 " MiB each, which is the most",
+		     SIZE_MAX_OF_XEN >> 20) >= 0)
 		return NULL;
 	xen->domain.size_note = NULL;
 	return xenpt_error_no_memory();
@@ -177,16 +179,21 @@ static struct xenpt_error *note_size(struct xen_domain *xen)
 static struct xenpt_error *place_all(struct xen_domain *xen, const struct hv_trace *trace,
 				     size_t count, uint64_t *ret)
 {
-	struct buffer_layout layout = { .size = trace->size, .interrupt = true };
+	struct buffer_layout layout = { .size = trace->size, .interrupt_each = true };
 	struct vpt *vpt = vpt_of(xen);
 	uint64_t pages = 0, one = BUFFER_PAGE;
 	struct vpt_place place;
 
+	if (layout.size > SIZE_MAX_OF_XEN) {
+		XENPT_TRY(note_size(xen));
+		layout.size = SIZE_MAX_OF_XEN;
+	}
+	if (trace->lossless && layout.size < LOSSLESS_MIN)
+		layout.size = LOSSLESS_MIN;
+	/* A table with one region: its size is a power of two. */
 	if (!(vpt->caps & XENPT_CAP_TOPA_MULTI)) {
-		while (one < trace->size && one < ONE_REGION_MAX)
+		while (one < layout.size)
 			one *= 2;
-		if (one < trace->size)
-			XENPT_TRY(note_size(xen));
 		layout.sizes = &one;
 		layout.size_count = 1;
 	}

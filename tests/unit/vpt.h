@@ -13,7 +13,8 @@
 
 #define VPT_CAPS                                                                \
 	(XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_CR3_FILTER | XENPT_CAP_MTC | \
-	 XENPT_CAP_CYC | XENPT_CAP_TOPA_MULTI | 2u << XENPT_CAP_RANGES_SHIFT)
+	 XENPT_CAP_CYC | XENPT_CAP_TOPA_MULTI | XENPT_CAP_INT |                 \
+	 2u << XENPT_CAP_RANGES_SHIFT)
 
 #define VPT_ALL                                                              \
 	{                                                                    \

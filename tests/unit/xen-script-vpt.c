@@ -316,13 +316,14 @@ static int check_region(struct script_domain *domain, uint64_t entry, uint64_t *
 }
 
 /* From the first table to the one that links back to it. */
-static int walk(struct script_domain *domain, uint64_t first, uint64_t *size_ret)
+static int walk(struct script_domain *domain, uint64_t first, struct script_vpt *ret)
 {
-	uint64_t table = first, entry;
+	uint64_t table = first, entry, *size_ret = &ret->size;
 	unsigned int tables = 0;
 	int errnum = 0;
 
 	*size_ret = 0;
+	ret->counts = xen_script->vpt_caps & XENPT_CAP_INT;
 	do {
 		if (table % PAGE || ++tables > TABLES_MAX)
 			return EDOM;
@@ -332,6 +333,8 @@ static int walk(struct script_domain *domain, uint64_t first, uint64_t *size_ret
 			if (entry & XPT_TOPA_END)
 				break;
 			errnum = check_region(domain, entry, size_ret);
+			ret->counts &= (entry & XPT_TOPA_INT) != 0;
+			ret->largest |= entry >> XPT_TOPA_SIZE_SHIFT & XPT_TOPA_SIZE_MASK;
 		}
 		if (errnum || !(entry & XPT_TOPA_END))
 			return errnum ? errnum : EDOM;
@@ -344,7 +347,8 @@ static int set_up(struct script_domain *domain, struct script_vcpu *vcpu, uint64
 		  uint64_t flags)
 {
 	struct script_vpt *vpt = &vcpu->vpt;
-	uint64_t size;
+	bool soft = flags & XENPT_SETUP_SOFT, lossless = flags & XENPT_SETUP_LOSSLESS;
+	struct script_vpt new = { .set_up = true, .flags = flags, .base = gpa };
 	int errnum;
 
 	if (!(domain->flags & XEN_DOMINF_hap))
@@ -353,11 +357,17 @@ static int set_up(struct script_domain *domain, struct script_vcpu *vcpu, uint64
 		return EXDEV;
 	if (vcpu->active || vpt->set_up)
 		return EBUSY;
-	errnum = walk(domain, gpa, &size);
+	if (!(xen_script->vpt_caps & (soft ? XENPT_CAP_SOFT : XENPT_CAP_EPT)))
+		return ENODEV;
+	errnum = walk(domain, gpa, &new);
 	if (errnum)
 		return errnum;
-	*vpt = (struct script_vpt){ .set_up = true, .flags = flags, .base = gpa };
-	vpt->size = size;
+	if (new.size > (uint64_t)XENPT_PAGES_MAX * PAGE)
+		return E2BIG;
+	/* Several parts at least, and all are of one size here. */
+	if (lossless && (!new.counts || new.size < 4 * (uint64_t)PAGE << new.largest))
+		return EINVAL;
+	*vpt = new;
 	domain->has_port = true;
 	start(domain, vpt);
 	return 0;
@@ -391,8 +401,12 @@ static bool ctl_is_known(uint64_t ctl)
 
 static int enable(struct script_vpt *vpt, uint64_t ctl)
 {
-	if (vpt->enabled || !ctl_is_known(ctl))
+	if (vpt->enabled)
+		return EBUSY;
+	if (!ctl_is_known(ctl))
 		return EINVAL;
+	if (ended(vpt))
+		return EIO;
 	vpt->ctl = ctl;
 	vpt->enabled = true;
 	return 0;
@@ -414,7 +428,7 @@ static int set_filter(struct script_vpt *vpt, uint64_t msr, uint64_t value)
 static void tell_status(const struct script_vpt *vpt, uint64_t *key, uint64_t *value)
 {
 	*value = vpt->topa.status & ~(XPT_STATUS_BYTES_MASK << XPT_STATUS_BYTES_SHIFT);
-	if (!xen_script->vpt_counts_not) {
+	if (vpt->counts && !xen_script->vpt_counts_not) {
 		*value |= XENPT_STATUS_TOTAL;
 		*key = vpt->topa.written;
 	}
@@ -428,7 +442,8 @@ static void tell_status(const struct script_vpt *vpt, uint64_t *key, uint64_t *v
 
 static int consume(struct script_vpt *vpt, uint64_t total)
 {
-	if (total > vpt->topa.written)
+	if (!(vpt->flags & XENPT_SETUP_LOSSLESS) || total < vpt->consumed ||
+	    total > vpt->topa.written)
 		return EINVAL;
 	vpt->consumed = total;
 	vpt->waits = false;
@@ -443,8 +458,6 @@ static int control(struct script_domain *domain, struct script_vpt *vpt, uint32_
 	case XEN_DOMCTL_vmtrace_xenpt_enable:
 		return enable(vpt, *value);
 	case XEN_DOMCTL_vmtrace_xenpt_disable:
-		if (!vpt->enabled)
-			return EINVAL;
 		vpt->enabled = false;
 		return 0;
 	case XEN_DOMCTL_vmtrace_xenpt_position:
@@ -480,10 +493,15 @@ static int dispatch(struct script_domain *domain, struct script_vcpu *vcpu, uint
 	case XEN_DOMCTL_vmtrace_xenpt_evtchn:
 		*value = REMOTE_PORT;
 		return domain->has_port ? 0 : EINVAL;
+	case XEN_DOMCTL_vmtrace_xenpt_disable:
+	case XEN_DOMCTL_vmtrace_xenpt_teardown:
+		if (!vcpu->vpt.set_up)
+			return 0;
+		break;
 	default:
-		return vcpu->vpt.set_up ? control(domain, &vcpu->vpt, cmd, key, value)
-					: EINVAL;
+		break;
 	}
+	return vcpu->vpt.set_up ? control(domain, &vcpu->vpt, cmd, key, value) : ENODATA;
 }
 
 int script_vmtrace_op(xc_interface *xc, struct xen_domctl *domctl)

@@ -45,7 +45,9 @@
 struct script_vpt {
 	bool set_up, enabled;
 	bool waits, fault;
+	bool counts; /* INT in each region */
 	uint64_t flags, ctl, base, size, consumed;
+	uint64_t largest; /* of the regions: 4 KiB << */
 	uint64_t cr3_match, addr[8];
 	struct xpt_topa topa;
 };

@@ -4,74 +4,121 @@
  * for stock libxenctrl's xc_domctl(). Stock Xen answers them with EOPNOTSUPP, or with
  * EINVAL for a domain that has no vmtrace buffer.
  *
- *	caps ─▶ setup ─▶ [filter] ─▶ enable ─▶ position, status, consume … ─▶ disable ─▶
- *	teardown
+ *    caps --> setup --> [filter] --> enable --> position, status, consume ... -->
+ *    disable --> teardown
  *
  * Each is about one vCPU, which is paused meanwhile, unless it says otherwise. key and
  * value are those of struct xen_domctl_vmtrace_op.
+ *
+ * Errors of all but caps and evtchn:
+ *    ENOENT      no such vCPU
+ *    EDEADLK     the caller's own domain
+ *    ESRCH       a dying domain
+ *    EOPNOTSUPP  not HVM or PVH, without HAP; an operation that this Xen does not have
+ *    EXDEV       nested virtualization
+ *    ENODATA     no setup (teardown and disable then do nothing)
  */
 #ifndef XEN_PUBLIC_XENPT_H
 #define XEN_PUBLIC_XENPT_H
 
 #define XENPT_INTERFACE_VERSION 1
 
-/* out: key = XENPT_INTERFACE_VERSION, value = XENPT_CAP_*. Changes nothing. */
-#define XEN_DOMCTL_vmtrace_xenpt_caps 0x100
+/* All of this interface's operations are at and above. */
+#define XEN_DOMCTL_vmtrace_xenpt_base     0x100
+
+/*
+ * out: key = XENPT_INTERFACE_VERSION, value = XENPT_CAP_*. Changes nothing, looks at no
+ * vCPU, works for any domain.
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_caps     0x100
 /*
  * in: key = guest-physical address of the first ToPA table, value = XENPT_SETUP_*. All
- * tables and regions that can be reached are pinned: what is no RAM of the guest's is
- * refused with EFAULT, what is no ToPA with EDOM, a vCPU that is traced already (by
- * whomever) with EBUSY. Not for the caller's own domain, for dying ones (ESRCH), without
- * HAP (EOPNOTSUPP) or with nested virtualization (EXDEV).
+ * tables and regions that can be reached are pinned: up to the END entry that leads back
+ * to the first table (a ring), or up to the first STOP.
+ *    EBUSY   the vCPU is traced already, by whomever
+ *    EFAULT  a page is no RAM of the guest's that it may write
+ *    EDOM    no ToPA: reserved bits, alignment, an END in the first entry, an END to
+ *            another table than the first that was met already, a table without END in
+ *            its page, a page in it twice
+ *    E2BIG   more than XENPT_PAGES_MAX pages, or XENPT_TABLES_MAX tables
+ *    ENODEV  what the flags ask for is not in XENPT_CAP_*
+ *    EINVAL  unknown flags; LOSSLESS without a ring that has INT in each region and is
+ *            at least four times as large as its largest one
+ *    ENOMEM
  */
-#define XEN_DOMCTL_vmtrace_xenpt_setup 0x101
-/* in: value = IA32_RTIT_CTL without TraceEn, FabricEn, ToPA: those are Xen's. EINVAL: a
- * bit that the CPU (or software mode) does not have. */
-#define XEN_DOMCTL_vmtrace_xenpt_enable 0x102
-#define XEN_DOMCTL_vmtrace_xenpt_disable 0x103
+#define XEN_DOMCTL_vmtrace_xenpt_setup    0x101
+/*
+ * in: value = IA32_RTIT_CTL without TraceEn, FabricEn, ToPA: those are Xen's.
+ *    EINVAL  a bit or an encoding that the CPU does not have
+ *    EBUSY   enabled already
+ *    EIO     the output has ended (Stopped, Error, FAULT): reset first
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_enable   0x102
+/* A vCPU that waits goes on. */
+#define XEN_DOMCTL_vmtrace_xenpt_disable  0x103
 /* out: key = IA32_RTIT_OUTPUT_BASE, value = IA32_RTIT_OUTPUT_MASK_PTRS. */
 #define XEN_DOMCTL_vmtrace_xenpt_position 0x104
-/* out: value = IA32_RTIT_STATUS | XENPT_STATUS_*; key = bytes put out since setup or
- * reset, where Xen knows them (XENPT_STATUS_TOTAL). */
-#define XEN_DOMCTL_vmtrace_xenpt_status 0x105
-/* To an empty buffer; the next entry begins with a PSB+. Only while disabled. */
-#define XEN_DOMCTL_vmtrace_xenpt_reset 0x106
-/* in: key = an MSR (IA32_RTIT_CR3_MATCH, IA32_RTIT_ADDRn_A/B), value. While disabled. */
-#define XEN_DOMCTL_vmtrace_xenpt_filter 0x107
-/* out: value = the domain's port, for xenevtchn_bind_interdomain(): INT, STOP, faults,
- * a vCPU that waits. One of each domain; the vCPU is not looked at. */
-#define XEN_DOMCTL_vmtrace_xenpt_evtchn 0x108
-/* in: value = how many bytes since setup or reset were read: of a lossless buffer, that
- * many may be written over, and a vCPU that waits goes on. */
-#define XEN_DOMCTL_vmtrace_xenpt_consume 0x109
+/*
+ * out: value = IA32_RTIT_STATUS | XENPT_STATUS_*; key = bytes put out since setup or
+ * reset, where Xen knows them (XENPT_STATUS_TOTAL: it does for a table that ends in
+ * STOP, and for a ring with INT in each region).
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_status   0x105
+/* To an empty buffer; the next entry begins with a PSB+. While disabled (else EBUSY). */
+#define XEN_DOMCTL_vmtrace_xenpt_reset    0x106
+/*
+ * in: key = an MSR (IA32_RTIT_CR3_MATCH, IA32_RTIT_ADDRn_A/B), value. While disabled
+ * (else EBUSY). EINVAL: the CPU has no such MSR, or not with this value.
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_filter   0x107
+/*
+ * out: value = the domain's port, for xenevtchn_bind_interdomain(): INT, STOP, faults,
+ * a vCPU that waits. One of each domain; the vCPU is not looked at. It is there until
+ * the domain's last vCPU is torn down.
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_evtchn   0x108
+/*
+ * in: value = how many bytes since setup or reset were read: of a lossless buffer, that
+ * many may be written over, and a vCPU that waits goes on. EINVAL: not lossless, fewer
+ * than before, or more than were put out.
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_consume  0x109
 /* Unpins all; whatever was not disabled is. Also done when the domain dies. */
 #define XEN_DOMCTL_vmtrace_xenpt_teardown 0x10a
 /* Software mode, while disabled. in: key = XENPT_WINDOW_*, value. */
-#define XEN_DOMCTL_vmtrace_xenpt_window 0x10b
+#define XEN_DOMCTL_vmtrace_xenpt_window   0x10b
 
-#define XENPT_CAP_EPT (1u << 0)	     /* PT whose output goes through EPT */
-#define XENPT_CAP_SOFT (1u << 1)     /* software mode */
-#define XENPT_CAP_PIP (1u << 2)	     /* PIPs are injected */
-#define XENPT_CAP_CR3_FILTER (1u << 3)
-#define XENPT_CAP_MTC (1u << 4)
-#define XENPT_CAP_CYC (1u << 5)
-#define XENPT_CAP_PTWRITE (1u << 6)
-#define XENPT_CAP_TOPA_MULTI (1u << 7) /* more than one region a table */
-#define XENPT_CAP_RANGES_SHIFT 16      /* 3 bits: address ranges */
+/*
+ * PT whose output goes through EPT. Not while something else has the interrupt that PT
+ * shares with the performance counters: Xen's watchdog, vPMU.
+ */
+#define XENPT_CAP_EPT          (1u << 0)
+#define XENPT_CAP_SOFT         (1u << 1) /* software mode */
+#define XENPT_CAP_PIP          (1u << 2) /* PIPs are injected */
+#define XENPT_CAP_CR3_FILTER   (1u << 3)
+#define XENPT_CAP_MTC          (1u << 4)
+#define XENPT_CAP_CYC          (1u << 5)
+#define XENPT_CAP_PTWRITE      (1u << 6)
+#define XENPT_CAP_TOPA_MULTI   (1u << 7) /* more than one region a table */
+#define XENPT_CAP_INT          (1u << 8) /* INT in an entry interrupts */
+#define XENPT_CAP_RANGES_SHIFT 16        /* 3 bits: address ranges */
 
-#define XENPT_SETUP_SOFT (1u << 0)     /* step, although the CPU could trace */
+#define XENPT_SETUP_SOFT     (1u << 0) /* step, although the CPU could trace */
 #define XENPT_SETUP_LOSSLESS (1u << 1) /* a vCPU whose buffer is full waits */
-#define XENPT_SETUP_NO_PIP (1u << 2)   /* inject none: to show what is wrong then */
+#define XENPT_SETUP_NO_PIP   (1u << 2) /* inject none: to show what is wrong then */
 
 #define XENPT_STATUS_TOTAL (1ull << 60) /* key is valid */
 #define XENPT_STATUS_WAITS (1ull << 61) /* lossless: the buffer is full */
 #define XENPT_STATUS_FAULT (1ull << 62) /* a page of the output is not there */
-#define XENPT_STATUS_ON (1ull << 63)	/* enabled, and not ended by itself */
+#define XENPT_STATUS_ON    (1ull << 63) /* enabled, and not ended by itself */
 
-#define XENPT_WINDOW_CR3 0    /* step only in this address space; ~0: any */
-#define XENPT_WINDOW_CPL 1    /* a bit for each level: 1, 8, 9 */
-#define XENPT_WINDOW_LO 2     /* step only from here … */
-#define XENPT_WINDOW_HI 3     /* … to here */
+#define XENPT_WINDOW_CR3    0 /* step only in this address space; ~0: any */
+#define XENPT_WINDOW_CPL    1 /* a bit for each level: 1, 8, 9 */
+#define XENPT_WINDOW_LO     2 /* step only from here ... */
+#define XENPT_WINDOW_HI     3 /* ... to here */
 #define XENPT_WINDOW_BUDGET 4 /* so many instructions, then disable; 0: any */
 
-#endif
+#define XENPT_PAGES_MAX  16384 /* of all regions of a vCPU: 64 MiB */
+#define XENPT_TABLES_MAX 64
+
+#endif /* XEN_PUBLIC_XENPT_H */
