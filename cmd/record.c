@@ -20,6 +20,7 @@
 
 enum {
 	KEY_VCPU = 0x100,
+	KEY_BACKEND,
 	KEY_STREAM,
 	KEY_FLIGHT,
 	KEY_LOSSLESS,
@@ -50,6 +51,8 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "The domain:", GROUP_DOMAIN },
 	{ "domain", 'd', "DOMAIN", 0, "Its name; 'xenpt list' shows them" },
 	{ "vcpu", KEY_VCPU, "LIST", 0, "Only these vCPUs, as in 0,2-3" },
+	{ "backend", KEY_BACKEND, "NAME", 0,
+	  "What is to trace it: sim, vmtrace, vpt [the best that can]" },
 	{ NULL, 0, NULL, 0, "What to trace [all]:", GROUP_WHAT },
 	{ "kernel", KEY_KERNEL, NULL, 0, "Code of the kernel (CPL 0)" },
 	{ "user", KEY_USER, NULL, 0, "Code of user programs (CPL above 0)" },
@@ -84,7 +87,7 @@ static const struct argp_option options[] = {
 };
 
 struct arguments {
-	const char *domain, *output;
+	const char *domain, *backend, *output;
 	vcpu_array vcpus;
 	struct recorder_options recorder;
 	bool stream;
@@ -226,6 +229,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'b':
 		recorder->trace.size = need_size(state, "buffer", arg);
 		recorder->size_given = true;
+		return 0;
+	case KEY_BACKEND:
+		arguments->backend = arg;
 		return 0;
 	case KEY_VCPU:
 		set_vcpus(state, arg);
@@ -485,7 +491,7 @@ static struct xenpt_error *record(struct arguments *arguments, struct xenpt_ui *
 	trace->vcpus = arguments->vcpus.data;
 	trace->vcpu_count = arguments->vcpus.count;
 	trace->watch_code = arguments->recorder.image && !arguments->recorder.flight;
-	XENPT_TRY(hv_open(arguments->domain, &domain));
+	XENPT_TRY(hv_open(arguments->domain, arguments->backend, &domain));
 	XENPT_TRY(check_domain(arguments, domain->info));
 	XENPT_TRY(output_open(arguments, domain->info, &output));
 	return output_close(&output, record_to(arguments, domain, &output, ui));

@@ -78,7 +78,8 @@ static struct xenpt_error *set_sizes(struct buffer *buffer,
 	return NULL;
 }
 
-static struct xenpt_error *set_tables(struct buffer *buffer, bool interrupt)
+static struct xenpt_error *set_tables(struct buffer *buffer,
+				      const struct buffer_layout *layout)
 {
 	uint64_t next, entry, *table = NULL;
 	bool half_told = false;
@@ -96,11 +97,13 @@ static struct xenpt_error *set_tables(struct buffer *buffer, bool interrupt)
 					 << XPT_TOPA_SIZE_SHIFT;
 		if (r->stop)
 			entry |= XPT_TOPA_STOP;
-		if (interrupt &&
+		if (layout->interrupt &&
 		    (end == buffer->size || (!half_told && end >= buffer->size / 2))) {
 			entry |= XPT_TOPA_INT;
 			half_told = true;
 		}
+		if (layout->interrupt_each)
+			entry |= XPT_TOPA_INT;
 		table[at] = htole64(entry);
 		next = (page + 1) % buffer->table_pages;
 		table[at + 1] =
@@ -121,7 +124,7 @@ struct xenpt_error *buffer_create(const struct buffer_layout *layout, struct buf
 	if (!buffer)
 		return xenpt_error_no_memory();
 	XENPT_TRY(set_sizes(buffer, layout));
-	XENPT_TRY(set_tables(buffer, layout->interrupt));
+	XENPT_TRY(set_tables(buffer, layout));
 	*ret = no_cleanup_ptr(buffer);
 	return NULL;
 }

@@ -43,8 +43,9 @@ struct buffer_layout {
 	uint64_t size;         /* of the ring, at least; not used if there are sizes */
 	const uint64_t *sizes; /* of the regions: 4 KiB << 0 … 15, or NULL */
 	size_t size_count;
-	bool stop;      /* the last region stops the trace */
-	bool interrupt; /* when half of the ring is full, and all of it */
+	bool stop;           /* the last region stops the trace */
+	bool interrupt;      /* when half of the ring is full, and all of it, … */
+	bool interrupt_each; /* … or when each region is */
 };
 
 struct xenpt_error *buffer_create(const struct buffer_layout *layout,

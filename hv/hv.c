@@ -30,10 +30,11 @@ struct xenpt_error *hv_find(const char *domain, const struct hv_ops **ret)
 				  domain);
 }
 
-struct xenpt_error *hv_open(const char *domain, struct hv_domain **ret)
+struct xenpt_error *hv_open(const char *domain, const char *backend,
+			    struct hv_domain **ret)
 {
 	const struct hv_ops *ops;
 
 	XENPT_TRY(hv_find(domain, &ops));
-	return ops->open(domain, ret);
+	return ops->open(domain, backend, ret);
 }

@@ -143,8 +143,12 @@ struct hv_ops {
 	bool (*claims)(const char *domain);
 	/* All domains that it knows, and those that it could start. */
 	struct xenpt_error *(*list)(hv_list_fn *fn, void *arg);
-	/* Attach. What it starts is held until trace_start(). */
-	struct xenpt_error *(*open)(const char *domain, struct hv_domain **ret);
+	/*
+	 * Attach. What it starts is held until trace_start(). @backend: what is to trace
+	 * it; NULL: whatever can, and does best. An error says which there are.
+	 */
+	struct xenpt_error *(*open)(const char *domain, const char *backend,
+				    struct hv_domain **ret);
 	/*
 	 * What this host can do, and @domain, which may be NULL. Changes nothing. NULL:
 	 * there is nothing to find.
@@ -195,7 +199,8 @@ extern const struct hv_ops *const hv_backends[];
  * there are.
  */
 struct xenpt_error *hv_find(const char *domain, const struct hv_ops **ret);
-/* Attach to it. */
-struct xenpt_error *hv_open(const char *domain, struct hv_domain **ret);
+/* Attach to it; @backend as for open(). */
+struct xenpt_error *hv_open(const char *domain, const char *backend,
+			    struct hv_domain **ret);
 
 #endif

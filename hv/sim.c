@@ -140,12 +140,18 @@ static struct xenpt_error *find(const char *name, struct sim_link **ret)
 	return sim_link_open(started, false, ret);
 }
 
-static struct xenpt_error *sim_open(const char *domain, struct hv_domain **ret)
+static struct xenpt_error *sim_open(const char *domain, const char *backend,
+				    struct hv_domain **ret)
 {
 	_cleanup_(cleanup_domain) struct sim_domain *sim = calloc(1, sizeof(*sim));
 
 	if (!sim)
 		return xenpt_error_no_memory();
+	if (backend && strcmp(backend, hv_sim_ops.name) != 0)
+		return xenpt_error_create(XENPT_ERROR_INVALID,
+					  "%s: the back-end '%s' is not for sim: "
+					  "domains: there is sim",
+					  domain, backend);
 	XENPT_TRY(find(domain + strlen(SIM_PREFIX), &sim->link));
 	XENPT_TRY(map_memory(sim));
 	XENPT_TRY(sim_link_info(sim->link, &sim->info));

@@ -7,6 +7,7 @@
 #define HV_XEN_CALLS_H
 
 #include <xenctrl.h>
+#include <xenevtchn.h>
 #include <xenforeignmemory.h>
 #include <xenstore.h>
 #include <xentoollog.h>
@@ -24,6 +25,15 @@ struct xen_calls {
 	int (*xc_domain_hvm_getcontext_partial)(xc_interface *xc, uint32_t domid,
 						uint16_t typecode, uint16_t instance,
 						void *buf, uint32_t size);
+	int (*xc_domain_maximum_gpfn)(xc_interface *xc, uint32_t domid, xen_pfn_t *gpfn);
+	int (*xc_domain_setmaxmem)(xc_interface *xc, uint32_t domid, uint64_t kb);
+	/* Of frames in this order: how many were, which may be fewer. */
+	int (*xc_domain_populate_physmap)(xc_interface *xc, uint32_t domid,
+					  unsigned long count, unsigned int order,
+					  unsigned int flags, xen_pfn_t *gfns);
+	int (*xc_domain_decrease_reservation)(xc_interface *xc, uint32_t domid,
+					      unsigned long count, unsigned int order,
+					      xen_pfn_t *gfns);
 	int (*xc_domctl)(xc_interface *xc, struct xen_domctl *domctl);
 	int (*xc_hvm_param_get)(xc_interface *xc, uint32_t domid, uint32_t param,
 				uint64_t *value);
@@ -47,6 +57,8 @@ struct xen_calls {
 	int (*fm_close)(xenforeignmemory_handle *fm);
 	void *(*fm_map)(xenforeignmemory_handle *fm, uint32_t domid, int prot,
 			size_t pages, const xen_pfn_t gfns[], int errs[]);
+	void *(*fm_map2)(xenforeignmemory_handle *fm, uint32_t domid, void *at, int prot,
+			 int flags, size_t pages, const xen_pfn_t gfns[], int errs[]);
 	int (*fm_unmap)(xenforeignmemory_handle *fm, void *at, size_t pages);
 	int (*fm_resource_size)(xenforeignmemory_handle *fm, domid_t domid,
 				unsigned int type, unsigned int id, size_t *size);
@@ -56,6 +68,16 @@ struct xen_calls {
 		int prot, int flags);
 	int (*fm_unmap_resource)(xenforeignmemory_handle *fm,
 				 xenforeignmemory_resource_handle *resource);
+
+	/* libxenevtchn */
+	xenevtchn_handle *(*evtchn_open)(xentoollog_logger *log, unsigned int flags);
+	int (*evtchn_close)(xenevtchn_handle *evtchn);
+	int (*evtchn_fd)(xenevtchn_handle *evtchn);
+	int (*evtchn_bind_interdomain)(xenevtchn_handle *evtchn, uint32_t domid,
+				       evtchn_port_t port);
+	int (*evtchn_pending)(xenevtchn_handle *evtchn); /* waits for one */
+	int (*evtchn_unmask)(xenevtchn_handle *evtchn, evtchn_port_t port);
+	int (*evtchn_unbind)(xenevtchn_handle *evtchn, evtchn_port_t port);
 
 	/* libxenstore */
 	struct xs_handle *(*xs_open)(unsigned long flags);

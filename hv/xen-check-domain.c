@@ -267,11 +267,8 @@ static struct xenpt_error *check_monitor(struct xen_check *check,
 
 /* What a back-end knows and nothing here said: no good word too many. */
 static struct xenpt_error *check_tracers(struct xen_check *check,
-					 const xc_domaininfo_t *info)
+					 const struct xen_tracer *tracer, const char *why)
 {
-	_cleanup_free_ char *why = NULL;
-	const struct xen_tracer *tracer = xen_tracer_find(check->host, info, &why);
-
 	if (tracer)
 		return xen_check_say(check, HV_GOOD, "back-end", NULL, "%s",
 				     tracer->ops->name);
@@ -283,13 +280,18 @@ static struct xenpt_error *check_tracers(struct xen_check *check,
 
 struct xenpt_error *xen_check_domain(struct xen_check *check, const xc_domaininfo_t *info)
 {
+	_cleanup_free_ char *why = NULL;
+	const struct xen_tracer *tracer = xen_tracer_find(check->host, info, &why);
+
 	XENPT_TRY(check_state(check, info));
 	if (is_hvm(info)) {
 		XENPT_TRY(check_hap(check, info));
-		XENPT_TRY(check_trace(check, info));
+		/* Buffers of the domain's creation are vmtrace's. */
+		if (tracer != &vpt_tracer)
+			XENPT_TRY(check_trace(check, info));
 		XENPT_TRY(check_config(check, info));
 		XENPT_TRY(check_altp2m(check, info));
 		XENPT_TRY(check_monitor(check, info));
 	}
-	return check_tracers(check, info);
+	return check_tracers(check, tracer, why);
 }

@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 
 #include "hv/pt/msr.h"
-#include "hv/xen-guard.h"
+#include "hv/vpt-op.h"
+#include "hv/xen-frames.h"
 #include "libxenpt/cleanup.h"
 
 /* ---- What it does -------------------------------------------------------- */
@@ -38,6 +39,10 @@ static void undo_vcpu(xc_interface *xc, struct xen_guard_list *list, uint32_t vc
 		xen_calls->xc_vmtrace_set_option(xc, list->domid, vcpu, XPT_MSR_CTL,
 						 list->ctl[vcpu]);
 	list->ctl_set[vcpu] = false;
+	if (list->set_up[vcpu])
+		vpt_op(xc, list->domid, vcpu, XEN_DOMCTL_vmtrace_xenpt_teardown, NULL,
+		       NULL);
+	list->set_up[vcpu] = false;
 }
 
 /* There is nobody to tell of a failure: what can be undone is. */
@@ -47,6 +52,8 @@ void xen_guard_undo(xc_interface *xc, struct xen_guard_list *list)
 		return;
 	for (uint32_t i = 0; i < XEN_GUARD_VCPUS; i++)
 		undo_vcpu(xc, list, i);
+	xen_frames_give_back(xc, list);
+	xen_frames_restore_limit(xc, list);
 	if (list->param_set)
 		xen_calls->xc_hvm_param_set(xc, list->domid,
 					    HVM_PARAM_TRIPLE_FAULT_REASON, list->param);
@@ -58,10 +65,14 @@ void xen_guard_undo(xc_interface *xc, struct xen_guard_list *list)
 static bool is_empty(const struct xen_guard_list *list)
 {
 	for (uint32_t i = 0; i < XEN_GUARD_VCPUS; i++) {
-		if (list->traced[i] || list->ctl_set[i])
+		if (list->traced[i] || list->ctl_set[i] || list->set_up[i])
 			return false;
 	}
-	return !list->pauses && !list->param_set;
+	for (size_t i = 0; i < XEN_GUARD_RUNS; i++) {
+		if (list->runs[i].count)
+			return false;
+	}
+	return !list->pauses && !list->param_set && !list->limit_set;
 }
 
 /* ---- The second process -------------------------------------------------- */

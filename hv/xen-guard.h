@@ -13,6 +13,7 @@
 #include "libxenpt/xenpt.h"
 
 #define XEN_GUARD_VCPUS 512 /* HVM_MAX_VCPUS is 128; some builds have more */
+#define XEN_GUARD_RUNS (2 * XEN_GUARD_VCPUS)
 
 /* What is to be undone; written before it is done, and cleared after it is undone. */
 struct xen_guard_list {
@@ -24,6 +25,12 @@ struct xen_guard_list {
 	volatile bool traced[XEN_GUARD_VCPUS];  /* xc_vmtrace_disable(), … */
 	volatile bool ctl_set[XEN_GUARD_VCPUS]; /* … then IA32_RTIT_CTL is put back */
 	volatile uint64_t ctl[XEN_GUARD_VCPUS];
+	volatile bool set_up[XEN_GUARD_VCPUS]; /* XEN_DOMCTL_vmtrace_xenpt_teardown; … */
+	struct {
+		volatile uint64_t gfn, count; /* count 0: none */
+	} runs[XEN_GUARD_RUNS];  /* … then frames are taken from the domain, … */
+	volatile bool limit_set; /* … and its limit, in pages, is put back, … */
+	volatile uint64_t limit, limit_raised; /* … if it is still this */
 };
 
 struct xen_guard {

@@ -8,6 +8,7 @@
 
 #include "hv/backend.h"
 #include "hv/xen-check.h"
+#include "hv/xen-frames.h"
 #include "hv/xen-list.h"
 
 #include <xen/hvm/params.h>
@@ -27,6 +28,7 @@ static void note_gone(struct xen_domain *xen)
 	xen->has_param = false;
 	xen->guard->list->pauses = 0;
 	xen->guard->list->param_set = false;
+	xen_frames_forget(xen->guard->list);
 	xen_mem_freeze(xen->mem);
 }
 
@@ -327,9 +329,51 @@ static bool xen_claims(const char *domain)
 	return true;
 }
 
+static struct xenpt_error *no_such_tracer(const char *backend)
+{
+	char names[128] = "";
+
+	for (size_t i = 0; xen_tracers[i]; i++) {
+		size_t length = strlen(names);
+
+		snprintf(names + length, sizeof(names) - length, "%s%s", i ? ", " : "",
+			 xen_tracers[i]->ops->name);
+	}
+	return xenpt_error_create(XENPT_ERROR_INVALID,
+				  "there is no back-end '%s' for Xen domains: there are "
+				  "%s",
+				  backend, names);
+}
+
+/* The one that is named, or whichever can. */
+static struct xenpt_error *choose_tracer(struct xen_domain *xen, const char *name,
+					 const char *backend, const xc_domaininfo_t *info)
+{
+	size_t i = 0;
+
+	if (!backend) {
+		xen->tracer = xen_tracer_find(xen->host, info, &xen->info.why);
+		if (xen->tracer)
+			return NULL;
+		return xenpt_error_create(
+			XENPT_ERROR_UNSUPPORTED, "%s: cannot be traced: %s", name,
+			xen->info.why ? xen->info.why : "no back-end can");
+	}
+	while (xen_tracers[i] && strcmp(xen_tracers[i]->ops->name, backend) != 0)
+		i++;
+	if (!xen_tracers[i])
+		return no_such_tracer(backend);
+	if (!xen_tracers[i]->can(xen->host, info, &xen->info.why))
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "%s: cannot be traced by %s: %s", name, backend,
+					  xen->info.why ?: xen_tracers[i]->missing);
+	xen->tracer = xen_tracers[i];
+	return NULL;
+}
+
 /* The host's side: what goes wrong from here on is about the domain. */
 static struct xenpt_error *find_domain(struct xen_domain *xen, const char *name,
-				       xc_domaininfo_t *ret)
+				       const char *backend, xc_domaininfo_t *ret)
 {
 	XENPT_TRY(xen_find(xen->host, name, ret));
 	xen->domid = ret->domain;
@@ -341,12 +385,7 @@ static struct xenpt_error *find_domain(struct xen_domain *xen, const char *name,
 			"that asks for itself",
 			name);
 	XENPT_TRY(xen_info_init(xen->host, ret, &xen->info));
-	xen->tracer = xen_tracer_find(xen->host, ret, &xen->info.why);
-	if (!xen->tracer)
-		return xenpt_error_create(
-			XENPT_ERROR_UNSUPPORTED, "%s: cannot be traced: %s", name,
-			xen->info.why ? xen->info.why : "no back-end can");
-	return NULL;
+	return choose_tracer(xen, name, backend, ret);
 }
 
 static struct xenpt_error *attach(struct xen_domain *xen)
@@ -361,7 +400,8 @@ static struct xenpt_error *attach(struct xen_domain *xen)
 	return xen->tracer->open(xen);
 }
 
-static struct xenpt_error *xen_open(const char *domain, struct hv_domain **ret)
+static struct xenpt_error *xen_open(const char *domain, const char *backend,
+				    struct hv_domain **ret)
 {
 	_cleanup_(cleanup_domain) struct xen_domain *xen = calloc(1, sizeof(*xen));
 	xc_domaininfo_t info;
@@ -376,7 +416,7 @@ static struct xenpt_error *xen_open(const char *domain, struct hv_domain **ret)
 			"sim:SCENARIO; 'xenpt list' shows which there are",
 			domain, why);
 	XENPT_TRY(xen_host_create(&xen->host));
-	XENPT_TRY(find_domain(xen, domain, &info));
+	XENPT_TRY(find_domain(xen, domain, backend, &info));
 	XENPT_TRY(xenpt_error_prepend(attach(xen), "%s", domain));
 	*ret = &no_cleanup_ptr(xen)->domain;
 	return NULL;

@@ -41,7 +41,8 @@ static inline struct xen_domain *xen_domain_of(struct hv_domain *domain)
  */
 struct xen_tracer {
 	const struct hv_ops
-		*ops; /* the whole of it; those of xen.c where it has no own */
+		*ops;        /* the whole of it; those of xen.c where it has no own */
+	const char *missing; /* what it takes, where can() says no reason */
 	bool (*can)(struct xen_host *host, const xc_domaininfo_t *info, char **why_ret);
 	/* Attach: domain->trace. And undo all that is not undone. */
 	struct xenpt_error *(*open)(struct xen_domain *domain);
@@ -49,11 +50,15 @@ struct xen_tracer {
 };
 
 extern const struct xen_tracer vmtrace_tracer;
+extern const struct xen_tracer vpt_tracer;
 
 /* All, the preferred one first, the last NULL. */
 extern const struct xen_tracer *const xen_tracers[];
 
-/* Which of them can trace it; NULL: none, *@why_ret (to be freed) says why. */
+/*
+ * Which of them can trace it; NULL: none, *@why_ret (to be freed) says why. One that
+ * gives no reason is not what the host is missing.
+ */
 const struct xen_tracer *xen_tracer_find(struct xen_host *host,
 					 const xc_domaininfo_t *info, char **why_ret);
 

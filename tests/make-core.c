@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	fd = open(argv[2], O_CREAT | O_TRUNC | O_WRONLY, 0666);
 	if (fd < 0)
 		return 1;
-	check_error(hv_open(argv[1], &domain));
+	check_error(hv_open(argv[1], NULL, &domain));
 	run(domain);
 	done = domain->info->state == HV_CRASHED && dump(domain, fd);
 	domain->ops->close(domain);

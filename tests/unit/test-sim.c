@@ -24,14 +24,14 @@ static struct hv_domain *open_domain(const char *name)
 {
 	struct hv_domain *domain;
 
-	check_error(hv_open(name, &domain));
+	check_error(hv_open(name, NULL, &domain));
 	return domain;
 }
 
 static void check_refused(const char *name, const char *why)
 {
 	struct hv_domain *domain = NULL;
-	struct xenpt_error *err = hv_open(name, &domain);
+	struct xenpt_error *err = hv_open(name, NULL, &domain);
 
 	assert_non_null(err);
 	if (!strstr(err->message, why))

@@ -15,7 +15,7 @@ static void check_cannot(struct rig *rig, const char *what)
 {
 	struct hv_domain *domain = NULL;
 
-	check_says(hv_xen_ops.open("guest", &domain), what);
+	check_says(hv_xen_ops.open("guest", NULL, &domain), what);
 	assert_null(domain);
 	assert_true(xen_script_is_clean(rig->script));
 	xen_script_destroy(rig->script);

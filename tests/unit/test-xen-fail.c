@@ -46,7 +46,7 @@ static struct xenpt_error *run(void)
 	struct hv_domain *domain;
 	struct xenpt_error *err;
 
-	XENPT_TRY(hv_open("guest", &domain));
+	XENPT_TRY(hv_open("guest", NULL, &domain));
 	err = use(domain);
 	domain->ops->close(domain);
 	return err;

@@ -72,7 +72,8 @@ static void run_guest(struct xen_script *script, const char *name, void *arg)
 
 	if (strcmp(name, "xs_check_watch") == 0)
 		r->positions = 0;
-	if (strcmp(name, "xc_vmtrace_output_position") != 0)
+	if (strcmp(name, "xc_vmtrace_output_position") != 0 &&
+	    strcmp(name, "xenpt_position") != 0)
 		return;
 	r->steps++;
 	ended = !rig->guest->used ||
@@ -125,7 +126,7 @@ static inline void record(struct recording *r)
 {
 	struct hv_domain *domain;
 
-	r->err = hv_xen_ops.open("guest", &domain);
+	r->err = hv_xen_ops.open("guest", NULL, &domain);
 	if (r->err)
 		return;
 	r->err = record_domain(r, domain);

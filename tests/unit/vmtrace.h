@@ -75,7 +75,7 @@ static inline struct hv_domain *rig_open(struct rig *rig)
 {
 	struct hv_domain *domain;
 
-	check_error(hv_xen_ops.open("guest", &domain));
+	check_error(hv_xen_ops.open("guest", NULL, &domain));
 	assert_string_equal("vmtrace", domain->ops->name);
 	return domain;
 }

@@ -87,7 +87,7 @@ static inline struct hv_domain *open_domain(const char *name)
 {
 	struct hv_domain *domain;
 
-	check_error(hv_open(name, &domain));
+	check_error(hv_open(name, NULL, &domain));
 	return domain;
 }
 
@@ -109,7 +109,7 @@ static inline void check_refused(const char *name, const char *why)
 {
 	struct hv_domain *domain = NULL;
 
-	check_says(hv_open(name, &domain), why);
+	check_says(hv_open(name, NULL, &domain), why);
 	assert_null(domain);
 }
 

@@ -123,6 +123,19 @@ static int script_fm_close(xenforeignmemory_handle *fm)
 	return close_handle("xenforeignmemory_close", fm, &xen_script->fm_handles);
 }
 
+static xenevtchn_handle *script_evtchn_open(xentoollog_logger *log, unsigned int flags)
+{
+	return open_handle("xenevtchn_open", log, &xen_script->evtchn_handles);
+}
+
+/* With all that is bound to it. */
+static int script_evtchn_close(xenevtchn_handle *handle)
+{
+	if (is_ours())
+		script_evtchn_close_all();
+	return close_handle("xenevtchn_close", handle, &xen_script->evtchn_handles);
+}
+
 static struct xs_handle *script_xs_open(unsigned long flags)
 {
 	if (xen_script->no_xenstored && is_ours())
@@ -172,6 +185,7 @@ static int script_physinfo(xc_interface *xc, xc_physinfo_t *info)
 	*info = (xc_physinfo_t){
 		.nr_cpus = 4,
 		.cpu_khz = 2400000,
+		.free_pages = xen_script->free_pages,
 		.capabilities = xen_script->capabilities,
 	};
 	return 0;
@@ -183,8 +197,8 @@ static void get_info(const struct script_domain *domain, xc_domaininfo_t *ret)
 		.domain = (domid_t)domain->domid,
 		.flags = domain->flags | (uint32_t)domain->code
 						 << XEN_DOMINF_shutdownshift,
-		.tot_pages = domain->page_count,
-		.max_pages = domain->page_count,
+		.tot_pages = domain->page_count + xen_script_spares(domain),
+		.max_pages = domain->max_pages,
 		.nr_online_vcpus = domain->vcpu_count,
 		.max_vcpu_id = domain->vcpu_count - 1,
 	};
@@ -446,7 +460,11 @@ const struct xen_calls xen_script_calls = {
 	.xc_domain_pause = script_pause,
 	.xc_domain_unpause = script_unpause,
 	.xc_domain_hvm_getcontext_partial = script_getcontext,
-	.xc_domctl = script_any_domctl,
+	.xc_domain_maximum_gpfn = script_maximum_gpfn,
+	.xc_domain_setmaxmem = script_setmaxmem,
+	.xc_domain_populate_physmap = script_populate,
+	.xc_domain_decrease_reservation = script_decrease,
+	.xc_domctl = script_vmtrace_op,
 	.xc_hvm_param_get = script_param_get,
 	.xc_hvm_param_set = script_param_set,
 	.xc_readconsolering = script_readconsolering,
@@ -459,10 +477,18 @@ const struct xen_calls xen_script_calls = {
 	.fm_open = script_fm_open,
 	.fm_close = script_fm_close,
 	.fm_map = script_map,
+	.fm_map2 = script_map2,
 	.fm_unmap = script_unmap,
 	.fm_resource_size = script_resource_size,
 	.fm_map_resource = script_map_resource,
 	.fm_unmap_resource = script_unmap_resource,
+	.evtchn_open = script_evtchn_open,
+	.evtchn_close = script_evtchn_close,
+	.evtchn_fd = script_evtchn_fd,
+	.evtchn_bind_interdomain = script_evtchn_bind,
+	.evtchn_pending = script_evtchn_pending,
+	.evtchn_unmask = script_evtchn_unmask,
+	.evtchn_unbind = script_evtchn_unbind,
 	.xs_open = script_xs_open,
 	.xs_close = script_xs_close,
 	.xs_read = script_xs_read,

@@ -22,7 +22,26 @@ int script_get_option(xc_interface *xc, uint32_t domid, uint32_t vcpu, uint64_t 
 		      uint64_t *value);
 int script_set_option(xc_interface *xc, uint32_t domid, uint32_t vcpu, uint64_t key,
 		      uint64_t value);
-int script_any_domctl(xc_interface *xc, struct xen_domctl *domctl);
+int script_maximum_gpfn(xc_interface *xc, uint32_t domid, xen_pfn_t *gpfn);
+int script_setmaxmem(xc_interface *xc, uint32_t domid, uint64_t kb);
+int script_populate(xc_interface *xc, uint32_t domid, unsigned long count,
+		    unsigned int order, unsigned int flags, xen_pfn_t *gfns);
+int script_decrease(xc_interface *xc, uint32_t domid, unsigned long count,
+		    unsigned int order, xen_pfn_t *gfns);
+int script_vmtrace_op(xc_interface *xc, struct xen_domctl *domctl);
+size_t script_vpt_trace(struct script_domain *domain, uint32_t vcpu, const uint8_t *bytes,
+			size_t size);
+
+int script_evtchn_bind(xenevtchn_handle *handle, uint32_t domid, evtchn_port_t port);
+int script_evtchn_fd(xenevtchn_handle *handle);
+int script_evtchn_pending(xenevtchn_handle *handle);
+int script_evtchn_unmask(xenevtchn_handle *handle, evtchn_port_t port);
+int script_evtchn_unbind(xenevtchn_handle *handle, evtchn_port_t port);
+/* The last handle is closed. */
+void script_evtchn_close_all(void);
+
+void *script_map2(xenforeignmemory_handle *fm, uint32_t domid, void *at, int prot,
+		  int flags, size_t pages, const xen_pfn_t gfns[], int errs[]);
 void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot, size_t pages,
 		 const xen_pfn_t gfns[], int errs[]);
 int script_unmap(xenforeignmemory_handle *fm, void *at, size_t pages);

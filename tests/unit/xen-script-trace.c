@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "hv/xen/xen/include/public/xenpt.h"
 #include "tests/unit/xen-script-calls.h"
 
 #define PAGE 4096u
@@ -177,28 +176,56 @@ static void show(uint8_t *at, size_t offset, int prot, const uint8_t *from, size
 }
 
 /* A page that is not there is its own error; touching it is a signal. */
-void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot, size_t pages,
-		 const xen_pfn_t gfns[], int errs[])
+static void show_pages(uint8_t *at, uint32_t domid, int prot, size_t pages,
+		       const xen_pfn_t gfns[], int errs[])
 {
-	struct script_domain *domain;
-	uint8_t *at;
+	struct script_domain *domain = xen_script_find(xen_script, domid);
 
-	if (script_fails("xenforeignmemory_map"))
-		return NULL;
-	domain = xen_script_find(xen_script, domid);
-	at = reserve(domain, pages, false);
-	if (!at)
-		return NULL;
 	for (size_t i = 0; i < pages; i++) {
 		errs[i] = 0;
 		if (!domain)
 			errs[i] = -ESRCH;
 		else if (domain->flags & XEN_DOMINF_dying ||
-			 gfns[i] >= domain->page_count || domain->absent[gfns[i]])
+			 !xen_script_page(domain, gfns[i]))
 			errs[i] = -EINVAL;
 		else
-			show(at, i * PAGE, prot, domain->memory + gfns[i] * PAGE, PAGE);
+			show(at, i * PAGE, prot, xen_script_page(domain, gfns[i]), PAGE);
 	}
+}
+
+void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot, size_t pages,
+		 const xen_pfn_t gfns[], int errs[])
+{
+	uint8_t *at;
+
+	if (script_fails("xenforeignmemory_map"))
+		return NULL;
+	at = reserve(xen_script_find(xen_script, domid), pages, false);
+	if (at)
+		show_pages(at, domid, prot, pages, gfns, errs);
+	return at;
+}
+
+/* In the place of another one: what fails has unmapped that. */
+void *script_map2(xenforeignmemory_handle *fm, uint32_t domid, void *at, int prot,
+		  int flags, size_t pages, const xen_pfn_t gfns[], int errs[])
+{
+	bool failed = script_fails("xenforeignmemory_map2");
+	int errnum = errno;
+
+	if (failed && flags & MAP_FIXED)
+		release(at, false);
+	if (failed)
+		return script_fail_null(errnum);
+	if (flags & MAP_FIXED) {
+		if (mmap(at, pages * PAGE, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+			return NULL;
+	} else {
+		at = reserve(xen_script_find(xen_script, domid), pages, false);
+	}
+	if (at)
+		show_pages(at, domid, prot, pages, gfns, errs);
 	return at;
 }
 
@@ -266,25 +293,4 @@ int script_unmap_resource(xenforeignmemory_handle *fm,
 	int result = release(resource, true);
 
 	return failed ? script_fail(xen_script->fail_errno) : result;
-}
-
-/* ---- What hv/xen adds ---------------------------------------------------- */
-
-int script_any_domctl(xc_interface *xc, struct xen_domctl *domctl)
-{
-	struct xen_domctl_vmtrace_op *op = &domctl->u.vmtrace_op;
-
-	if (domctl->cmd != XEN_DOMCTL_vmtrace_op)
-		return script_fail(ENOSYS);
-	if (!xen_script->patched || op->cmd != XEN_DOMCTL_vmtrace_xenpt_caps) {
-		struct script_vcpu *vcpu =
-			vmtrace(xc, "xc_domctl", domctl->domain, op->vcpu);
-
-		return vcpu ? script_fail(EOPNOTSUPP) : -1;
-	}
-	if (!script_domctl(xc, "xc_domctl", domctl->domain))
-		return -1;
-	op->key = xen_script->patched;
-	op->value = 0;
-	return 0;
 }

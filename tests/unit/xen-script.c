@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/unit/xen-script.h"
+#include "hv/xen/xen/include/public/xenpt.h"
+#include "tests/unit/xen-script-calls.h"
 
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
@@ -102,6 +103,9 @@ struct xen_script *xen_script_create(void)
 	script->fd = memfd_create("xen-script", MFD_CLOEXEC);
 	need(script->fd >= 0, "memfd_create");
 	need(pipe2(script->watch_pipe, O_NONBLOCK | O_CLOEXEC) == 0, "pipe");
+	need(pipe2(script->evtchn.pipe, O_NONBLOCK | O_CLOEXEC) == 0, "pipe");
+	script->vpt_version = XENPT_INTERFACE_VERSION;
+	script->free_pages = 1 << 20;
 	script->capabilities = XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_pv |
 			       XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_vmtrace;
 	script->console = "";
@@ -121,6 +125,8 @@ static void free_domain(struct script_domain *domain)
 		munmap(domain->memory, domain->page_count * PAGE);
 	if (domain->absent)
 		munmap(domain->absent, domain->page_count);
+	if (domain->spare)
+		munmap(domain->spare, domain->spare_count * PAGE);
 	for (uint32_t i = 0; i < SCRIPT_VCPUS; i++) {
 		if (domain->vcpus[i].ring)
 			munmap(domain->vcpus[i].ring, domain->ring_size);
@@ -142,6 +148,8 @@ void xen_script_destroy(struct xen_script *script)
 	close(script->fd);
 	close(script->watch_pipe[0]);
 	close(script->watch_pipe[1]);
+	close(script->evtchn.pipe[0]);
+	close(script->evtchn.pipe[1]);
 	munmap(script, sizeof(*script));
 }
 
@@ -216,6 +224,15 @@ void xen_script_add_memory(struct xen_script *script, struct script_domain *doma
 	domain->memory = grow(script, pages * PAGE);
 	domain->absent = share(pages);
 	domain->page_count = pages;
+	domain->max_pages = domain->max_pages_before = pages;
+}
+
+void xen_script_add_spares(struct xen_script *script, struct script_domain *domain,
+			   size_t pages)
+{
+	need(!domain->spare && pages && pages <= SCRIPT_SPARES, "scripted spares");
+	domain->spare = grow(script, pages * PAGE);
+	domain->spare_count = pages;
 }
 
 void xen_script_add_rings(struct xen_script *script, struct script_domain *domain,
@@ -236,6 +253,8 @@ size_t xen_script_trace(struct script_domain *domain, uint32_t vcpu, const void 
 	bool held = domain->pauses ||
 		    domain->flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying);
 
+	if (domain->used && !held && cpu->vpt.set_up)
+		return script_vpt_trace(domain, vcpu, bytes, size);
 	if (!domain->used || held || !cpu->ring || !cpu->active || !(cpu->ctl & TRACE_EN))
 		return 0;
 	for (size_t i = 0; i < size; i++) {
@@ -308,6 +327,9 @@ static void check_domain(const struct script_domain *domain, bool *clean)
 	if (!domain->used || domain->flags & XEN_DOMINF_dying)
 		return;
 	left(clean, domain->pauses != domain->pauses_before, "pauses", domain->domid);
+	left(clean, domain->max_pages != domain->max_pages_before, "changed limit",
+	     domain->domid);
+	left(clean, (unsigned int)xen_script_spares(domain), "pages", domain->domid);
 	for (unsigned int i = 0; i < SCRIPT_PARAMS; i++)
 		left(clean, domain->params[i] != domain->params_before[i],
 		     "changed parameter", domain->domid);
@@ -315,6 +337,7 @@ static void check_domain(const struct script_domain *domain, bool *clean)
 		const struct script_vcpu *vcpu = &domain->vcpus[i];
 
 		left(clean, vcpu->active, "traced vCPU", domain->domid);
+		left(clean, vcpu->vpt.set_up, "vCPU set up", domain->domid);
 		left(clean, vcpu->ctl != vcpu->ctl_before, "changed RTIT_CTL",
 		     domain->domid);
 	}
@@ -337,6 +360,9 @@ bool xen_script_is_clean(struct xen_script *script)
 	left(&clean, script->xc_handles, "handles of libxenctrl", 0);
 	left(&clean, script->fm_handles, "handles of libxenforeignmemory", 0);
 	left(&clean, script->xs_handles, "handles of libxenstore", 0);
+	left(&clean, script->evtchn_handles, "handles of libxenevtchn", 0);
+	left(&clean, script->evtchn.domain != NULL, "event channels", 0);
+	left(&clean, script->taken_while_traced, "tables taken while in use", 0);
 	left(&clean, script->unbalanced, "calls to undo what was not done", 0);
 	left(&clean, script->traced_while_set, "options set while tracing", 0);
 	left(&clean, script->console_clears, "console rings taken from others", 0);

@@ -27,6 +27,7 @@
 #ifndef XEN_SCRIPT_H
 #define XEN_SCRIPT_H
 
+#include "hv/pt/topa.h"
 #include "hv/xen-calls.h"
 
 #include <xen/hvm/save.h>
@@ -38,6 +39,24 @@
 #define SCRIPT_PARAMS 64
 #define SCRIPT_MAPPINGS 1024
 #define SCRIPT_WATCHES 8
+#define SCRIPT_SPARES 1024
+
+/* Of a vCPU, on a Xen with hv/xen. */
+struct script_vpt {
+	bool set_up, enabled;
+	bool waits, fault;
+	bool counts; /* INT in each region */
+	uint64_t flags, ctl, base, size, consumed;
+	uint64_t largest; /* of the regions: 4 KiB << */
+	uint64_t cr3_match, addr[8];
+	struct xpt_topa topa;
+};
+
+/* A page that a domain can get. One that it had is not used again. */
+struct script_spare {
+	uint64_t gfn;
+	bool there, used;
+};
 
 struct script_vcpu {
 	struct hvm_hw_cpu cpu;
@@ -50,6 +69,7 @@ struct script_vcpu {
 	uint32_t offset;     /* RTIT_OUTPUT_MASK's upper half */
 	bool active;         /* Xen's ipt_active */
 	unsigned int pauses; /* by vmtrace calls, each of which holds the vCPU */
+	struct script_vpt vpt;
 };
 
 struct script_domain {
@@ -70,6 +90,13 @@ struct script_domain {
 	uint64_t params[SCRIPT_PARAMS], params_before[SCRIPT_PARAMS];
 	struct script_vcpu vcpus[SCRIPT_VCPUS];
 	unsigned int mappings; /* that somebody has of it */
+	uint64_t max_pages, max_pages_before;
+	uint64_t highest; /* guest frame that ever was, but for memory */
+	uint8_t *spare;   /* what it can get more, … */
+	struct script_spare spares[SCRIPT_SPARES]; /* … and where it is */
+	size_t spare_count;
+	bool nested;   /* it may run guests of its own */
+	bool has_port; /* of the event channel */
 };
 
 /* How a domain ends. */
@@ -89,6 +116,13 @@ struct script_mapping {
 	struct script_domain *domain;
 };
 
+/* dom0's end of an event channel. */
+struct script_evtchn {
+	struct script_domain *domain; /* NULL: not bound */
+	bool masked, again;
+	int pipe[2];
+};
+
 struct xen_script {
 	/* ---- For the test to set -------------------------------------------- */
 	unsigned int fail_at;    /* the call, from 1, that fails; 0: none */
@@ -100,13 +134,16 @@ struct xen_script {
 	/* Before each call of this process; may write trace, end domains … */
 	void (*on_call)(struct xen_script *script, const char *name, void *arg);
 	void *arg;
-	unsigned int patched;  /* the version of hv/xen that it has; 0: stock Xen */
 	bool no_xenstored;     /* xs_open() fails */
 	bool old_kernel;       /* dom0's privcmd knows no resource sizes: EOPNOTSUPP */
 	bool no_vmtrace;       /* an AMD machine: EOPNOTSUPP */
 	uint32_t self;         /* the domain that the calls come from */
 	int domctl_errno;      /* all domctls fail so: EACCES, EPERM */
 	uint32_t capabilities; /* XEN_SYSCTL_PHYSCAP_* */
+	uint64_t vpt_caps;     /* XENPT_CAP_*; 0: stock Xen */
+	uint64_t vpt_version;  /* XENPT_INTERFACE_VERSION */
+	bool vpt_counts_not;   /* no XENPT_STATUS_TOTAL */
+	uint64_t free_pages;   /* of the host */
 	const char *console;   /* the console ring's text */
 	size_t console_size;
 
@@ -116,6 +153,7 @@ struct xen_script {
 	const char *failed_call;       /* that was made to fail; NULL: none yet */
 	unsigned int console_clears;   /* somebody took the ring from others */
 	unsigned int traced_while_set; /* set_option() while enabled, or with TRACE_EN */
+	unsigned int taken_while_traced; /* tables were, from a domain */
 	unsigned int unbalanced; /* unpaused or disabled what was not, closed twice … */
 
 	/* ---- Its own --------------------------------------------------------- */
@@ -127,7 +165,8 @@ struct xen_script {
 		bool used;
 		char path[64], token[64];
 	} watches[SCRIPT_WATCHES];
-	unsigned int xc_handles, fm_handles, xs_handles;
+	unsigned int xc_handles, fm_handles, xs_handles, evtchn_handles;
+	struct script_evtchn evtchn;
 	struct script_mapping mappings[SCRIPT_MAPPINGS];
 	struct script_domain domains[SCRIPT_DOMAINS];
 	size_t domain_count; /* of them, some of which are gone */
@@ -154,9 +193,19 @@ void xen_script_add_memory(struct xen_script *script, struct script_domain *doma
 void xen_script_add_rings(struct xen_script *script, struct script_domain *domain,
 			  size_t size);
 
+/* @pages that it can get more. */
+void xen_script_add_spares(struct xen_script *script, struct script_domain *domain,
+			   size_t pages);
+/* How many of them it has. */
+size_t xen_script_spares(const struct script_domain *domain);
+/* A guest frame's memory; NULL: there is none. */
+uint8_t *xen_script_page(struct script_domain *domain, uint64_t gfn);
+/* The guest gives one of the spares back. */
+void xen_script_take_away(struct script_domain *domain, uint64_t gfn);
+
 /*
- * The CPU writes trace: over what is there, with nothing that tells of a wrap. How
- * much: nothing if the vCPU is held or not traced.
+ * The CPU writes trace: over what is there, with nothing that tells of a wrap, or where
+ * its tables say. How much: nothing if the vCPU is held or not traced.
  */
 size_t xen_script_trace(struct script_domain *domain, uint32_t vcpu, const void *data,
 			size_t size);
