@@ -89,7 +89,7 @@ static struct xenpt_error *look(const char *what, const char *name, const char *
 	_cleanup_(domain_cleanup) struct hv_domain *domain = NULL;
 	struct xenpt_registers regs;
 
-	XENPT_TRY(hv_xen_ops.open(name, &domain));
+	XENPT_TRY(hv_xen_ops.open(name, NULL, &domain));
 	XENPT_TRY(domain->ops->pause(domain));
 	XENPT_TRY(domain->ops->registers(domain, 0, &regs));
 	if (!strcmp(what, "core"))
@@ -103,7 +103,7 @@ static struct xenpt_error *hold(const char *name, const char *file)
 {
 	_cleanup_(domain_cleanup) struct hv_domain *domain = NULL;
 
-	XENPT_TRY(hv_xen_ops.open(name, &domain));
+	XENPT_TRY(hv_xen_ops.open(name, NULL, &domain));
 	XENPT_TRY(xen_triple_fault_catch(xen_domain_of(domain)));
 	XENPT_TRY(domain->ops->pause(domain));
 	XENPT_TRY(make_file(file));
@@ -134,7 +134,7 @@ static struct xenpt_error *watch(const char *name, const char *file)
 	struct xenpt_registers regs;
 	uint64_t word;
 
-	XENPT_TRY(hv_xen_ops.open(name, &domain));
+	XENPT_TRY(hv_xen_ops.open(name, NULL, &domain));
 	XENPT_TRY(xen_triple_fault_catch(xen_domain_of(domain)));
 	if (!xenpt_mem_read(domain->mem, RAM, &word, sizeof(word)))
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND, "no memory");
