@@ -19,6 +19,7 @@
 #include "hv/pt/msr.h"
 #include "hv/pt/topa.h"
 #include "hv/sim-link.h"
+#include "hv/trace-ctl.h"
 #include "libxenpt/cleanup.h"
 
 #define TINY_REGIONS "4k+4k"
@@ -280,29 +281,6 @@ static struct xenpt_error *make_buffer(struct sim_domain *sim, struct sim_buffer
 
 /* ---- Tracing ----------------------------------------------------------- */
 
-static uint64_t trace_ctl(const struct hv_trace *trace)
-{
-	uint64_t ctl = XPT_CTL_TOPA | XPT_CTL_BRANCH_EN;
-
-	if (trace->kernel || !trace->user)
-		ctl |= XPT_CTL_OS;
-	if (trace->user || !trace->kernel)
-		ctl |= XPT_CTL_USER;
-	if (trace->cr3 != XENPT_CR3_ANY)
-		ctl |= XPT_CTL_CR3_FILTER;
-	if (trace->tsc)
-		ctl |= XPT_CTL_TSC_EN;
-	if (trace->mtc >= 0)
-		ctl |= XPT_CTL_MTC_EN | (uint64_t)(trace->mtc & 15)
-						<< XPT_CTL_MTC_FREQ_SHIFT;
-	if (trace->cyc >= 0)
-		ctl |= XPT_CTL_CYC_EN | (uint64_t)(trace->cyc & 15)
-						<< XPT_CTL_CYC_THRESH_SHIFT;
-	for (size_t i = 0; i < trace->range_count && i < HV_RANGES_MAX; i++)
-		ctl |= (uint64_t)XPT_ADDR_FILTER << XPT_CTL_ADDR_CFG_SHIFT(i);
-	return ctl;
-}
-
 static struct xenpt_error *set_up(struct sim_domain *sim, uint32_t vcpu)
 {
 	const struct hv_trace *trace = &sim->trace;
@@ -311,7 +289,7 @@ static struct xenpt_error *set_up(struct sim_domain *sim, uint32_t vcpu)
 					     .op = SIM_SETUP,
 					     .vcpu = vcpu,
 					     .a = layout->table_gpa,
-					     .b = trace_ctl(trace),
+					     .b = XPT_CTL_TOPA | hv_trace_ctl(trace),
 					     .e = layout->size,
 				     } };
 

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "hv/pt/msr.h"
+#include "hv/trace-ctl.h"
 #include "hv/vmtrace.h"
 #include "libxenpt/cleanup.h"
 
@@ -321,19 +322,6 @@ static struct xenpt_error *check_trace(const struct hv_trace *trace)
 				  option);
 }
 
-static uint64_t trace_ctl(const struct hv_trace *trace)
-{
-	uint64_t ctl = XPT_CTL_BRANCH_EN;
-
-	if (trace->kernel || !trace->user)
-		ctl |= XPT_CTL_OS;
-	if (trace->user || !trace->kernel)
-		ctl |= XPT_CTL_USER;
-	if (trace->tsc)
-		ctl |= XPT_CTL_TSC_EN;
-	return ctl;
-}
-
 static struct xenpt_error *start_all(struct xen_domain *xen, const struct hv_trace *trace)
 {
 	size_t count = trace->vcpus ? trace->vcpu_count : of(xen)->count;
@@ -342,7 +330,7 @@ static struct xenpt_error *start_all(struct xen_domain *xen, const struct hv_tra
 		XENPT_TRY(xen_triple_fault_catch(xen));
 	for (size_t i = 0; i < count; i++)
 		XENPT_TRY(start_vcpu(xen, trace->vcpus ? trace->vcpus[i] : (uint32_t)i,
-				     trace_ctl(trace)));
+				     hv_trace_ctl(trace)));
 	return NULL;
 }
 

@@ -122,26 +122,3 @@ struct xenpt_error *vpt_check_trace(uint64_t caps, const struct hv_trace *trace)
 		return NULL;
 	return xenpt_error_create(XENPT_ERROR_UNSUPPORTED, "%s", option);
 }
-
-uint64_t vpt_trace_ctl(const struct hv_trace *trace)
-{
-	uint64_t ctl = XPT_CTL_BRANCH_EN;
-
-	if (trace->kernel || !trace->user)
-		ctl |= XPT_CTL_OS;
-	if (trace->user || !trace->kernel)
-		ctl |= XPT_CTL_USER;
-	if (trace->cr3 != XENPT_CR3_ANY)
-		ctl |= XPT_CTL_CR3_FILTER;
-	if (trace->tsc)
-		ctl |= XPT_CTL_TSC_EN;
-	if (trace->mtc >= 0)
-		ctl |= XPT_CTL_MTC_EN | (uint64_t)(trace->mtc & 15)
-						<< XPT_CTL_MTC_FREQ_SHIFT;
-	if (trace->cyc >= 0)
-		ctl |= XPT_CTL_CYC_EN | (uint64_t)(trace->cyc & 15)
-						<< XPT_CTL_CYC_THRESH_SHIFT;
-	for (size_t i = 0; i < trace->range_count && i < HV_RANGES_MAX; i++)
-		ctl |= (uint64_t)XPT_ADDR_FILTER << XPT_CTL_ADDR_CFG_SHIFT(i);
-	return ctl;
-}

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "hv/pt/topa.h"
+#include "hv/trace-ctl.h"
 #include "hv/vmtrace.h"
 #include "hv/vpt.h"
 #include "hv/xen-frames.h"
@@ -55,7 +56,7 @@ static struct xenpt_error *vpt_open(struct xen_domain *xen)
 static struct xenpt_error *enable(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vpt_buffer *buffer = &vpt_of(xen)->buffers[vcpu];
-	uint64_t ctl = vpt_trace_ctl(&vpt_of(xen)->trace);
+	uint64_t ctl = hv_trace_ctl(&vpt_of(xen)->trace);
 
 	if (op(xen, vcpu, XEN_DOMCTL_vmtrace_xenpt_enable, NULL, &ctl) < 0)
 		return vpt_failed(xen, vcpu, errno, "cannot switch its trace on");

@@ -60,9 +60,6 @@ struct xenpt_error *vpt_failed(struct xen_domain *xen, uint32_t vcpu, int errnum
 /* Whether the CPU has what is asked for. */
 struct xenpt_error *vpt_check_trace(uint64_t caps, const struct hv_trace *trace);
 
-/* IA32_RTIT_CTL for it. */
-uint64_t vpt_trace_ctl(const struct hv_trace *trace);
-
 /* ---- vpt-place.c --------------------------------------------------------- */
 
 /* Where in guest-physical space there is room: the next frame of each area. */
