@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "hv/pt/msr.h"
 #include "hv/vmtrace.h"
 #include "hv/vpt.h"
 
