@@ -194,6 +194,14 @@ void xpt_emit_pip(struct xpt_soft *soft, const struct xpt_cpu_state *state)
 	    xpt_packet_pip(state->cr3, state->pae, soft->non_root, timed_room(soft)));
 }
 
+void xpt_emit_host_pip(struct xpt_soft *soft)
+{
+	if (!xpt_ctl(soft, XPT_CTL_OS))
+		return;
+	flush_tnt(soft);
+	put(soft, xpt_packet_pip(soft->host_cr3, false, false, timed_room(soft)));
+}
+
 void xpt_emit_mode(struct xpt_soft *soft, const struct xpt_cpu_state *state)
 {
 	struct xpt_soft_state *s = &soft->s;

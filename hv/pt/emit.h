@@ -38,6 +38,7 @@ void xpt_emit_ip(struct xpt_soft *soft, enum xpt_ip_packet type, uint64_t ip);
 void xpt_emit_pgd(struct xpt_soft *soft);
 /* If the context lets it. */
 void xpt_emit_pip(struct xpt_soft *soft, const struct xpt_cpu_state *state);
+void xpt_emit_host_pip(struct xpt_soft *soft); /* soft->host_cr3 */
 /* If the decoder does not know the mode already. */
 void xpt_emit_mode(struct xpt_soft *soft, const struct xpt_cpu_state *state);
 void xpt_emit_ptwrite(struct xpt_soft *soft, const struct xpt_insn *insn);

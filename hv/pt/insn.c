@@ -116,3 +116,164 @@ enum xpt_insn_class xpt_insn_class(const uint8_t *bytes, size_t size, bool wide)
 	}
 	return XPT_INSN_OTHER;
 }
+
+/* ---- how long it is, and where it leads -------------------------------------- */
+
+/* Of a branch, an interrupt, or what loads SS; size 0: of another, or a part of one. */
+struct form {
+	size_t size;
+	size_t displacement; /* bytes at its end; 0: it has none */
+	bool data16;         /* branches are cut to 16 bits */
+};
+
+/* ModR/M, SIB and displacement, of the @left bytes at @at; 0: that is not all. */
+static size_t modrm_size(const uint8_t *at, size_t left, bool addr16)
+{
+	uint8_t mod, base;
+	size_t size = 1;
+
+	if (!left)
+		return 0;
+	mod = at[0] >> 6;
+	base = at[0] & 7;
+	if (mod == 3)
+		return 1;
+	if (addr16) {
+		size += mod ? mod : base == 6 ? 2 : 0;
+	} else {
+		if (base == 4) {
+			if (left < 2)
+				return 0;
+			base = at[1] & 7;
+			size = 2;
+		}
+		if (mod == 1)
+			size += 1;
+		else if (mod == 2 || base == 5)
+			size += 4;
+	}
+	return size <= left ? size : 0;
+}
+
+static bool is_prefix(uint8_t byte, bool wide)
+{
+	return first_bytes[byte] == PREFIX || (wide && first_bytes[byte] == REX);
+}
+
+unsigned int xpt_insn_opcode(const uint8_t *bytes, size_t size, bool wide)
+{
+	size_t i = 0;
+
+	while (i < size && is_prefix(bytes[i], wide))
+		i++;
+	if (i == size || (bytes[i] == 0x0f && i + 1 == size))
+		return 0;
+	return bytes[i] == 0x0f ? 0x0f00u | bytes[i + 1] : bytes[i];
+}
+
+static struct form form_of(const uint8_t *bytes, size_t size, bool wide, bool csd)
+{
+	struct form form = { .data16 = !wide && !csd };
+	bool addr16 = form.data16;
+	size_t i = 0, more = 0;
+	bool modrm = false;
+
+	for (; i < size && is_prefix(bytes[i], wide); i++) {
+		if (bytes[i] == 0x66 && !wide) /* Intel: no effect on near branches */
+			form.data16 = csd;
+		else if (bytes[i] == 0x67 && !wide)
+			addr16 = csd;
+	}
+	if (i == size)
+		return form;
+	switch (bytes[i++]) {
+	case 0x70 ... 0x7f:
+	case 0xe0 ... 0xe3:
+	case 0xeb:
+		form.displacement = 1;
+		break;
+	case 0xe8:
+	case 0xe9:
+		form.displacement = form.data16 ? 2 : 4;
+		break;
+	case 0x0f:
+		if (i == size)
+			return form;
+		if (bytes[i] >= 0x80 && bytes[i] <= 0x8f) {
+			i++;
+			form.displacement = form.data16 ? 2 : 4;
+			break;
+		}
+		if (bytes[i++] != 0xb2) /* LSS */
+			return form;
+		modrm = true;
+		break;
+	case 0x8e: /* MOV to a segment register */
+	case 0xff:
+		modrm = true;
+		break;
+	case 0xcd:
+		more = 1;
+		break;
+	case 0x17: /* POP SS */
+	case 0xcc:
+	case 0xce:
+	case 0xf1:
+		break;
+	default:
+		return form;
+	}
+	if (modrm) {
+		more = modrm_size(bytes + i, size - i, addr16);
+		if (!more)
+			return form;
+	}
+	more += form.displacement;
+	if (more <= size - i)
+		form.size = i + more;
+	return form;
+}
+
+size_t xpt_insn_size(const uint8_t *bytes, size_t size, bool wide, bool csd)
+{
+	return form_of(bytes, size, wide, csd).size;
+}
+
+static uint64_t target(const struct form *form, const uint8_t *bytes, bool wide,
+		       uint64_t ip)
+{
+	size_t first = form->size - form->displacement;
+	uint64_t displacement = 0, sign = 1ull << (8 * form->displacement - 1);
+
+	for (size_t i = 0; i < form->displacement; i++)
+		displacement |= (uint64_t)bytes[first + i] << 8 * i;
+	ip += form->size + ((displacement ^ sign) - sign);
+	if (form->data16)
+		return ip & 0xffff;
+	return wide ? ip : ip & 0xffffffff;
+}
+
+bool xpt_insn_leads_to(const uint8_t *bytes, size_t size, bool wide, bool csd,
+		       uint64_t ip, uint64_t to)
+{
+	enum xpt_insn_class class = xpt_insn_class(bytes, size, wide);
+	struct form form;
+
+	switch (class) {
+	case XPT_INSN_COND:
+	case XPT_INSN_JUMP:
+	case XPT_INSN_CALL:
+		form = form_of(bytes, size, wide, csd);
+		if (!form.size)
+			return false;
+		return to == target(&form, bytes, wide, ip) ||
+		       (class == XPT_INSN_COND && to == ip + form.size);
+	case XPT_INSN_OTHER:
+	case XPT_INSN_MOV_CR3:
+	case XPT_INSN_PTWRITE:
+		/* 0: a repetition that is not done. */
+		return to - ip <= XPT_INSN_MAX;
+	default:
+		return true;
+	}
+}

@@ -8,6 +8,8 @@
 
 #include "types.h"
 
+#define XPT_INSN_MAX 15
+
 enum xpt_insn_class {
 	XPT_INSN_OTHER,
 	XPT_INSN_COND, /* Jcc, JCXZ, LOOP */
@@ -28,5 +30,22 @@ enum xpt_insn_class {
  * they hold only a part of one. @wide: 64-bit mode.
  */
 enum xpt_insn_class xpt_insn_class(const uint8_t *bytes, size_t size, bool wide);
+
+/* Its opcode, 0FH before the second byte: 0x0f05. 0: that is not all of it. */
+unsigned int xpt_insn_opcode(const uint8_t *bytes, size_t size, bool wide);
+
+/*
+ * How many of the @size bytes are the instruction, for those of which it has to be known:
+ * near branches that are direct, and calls; INT n, INT1, INT3, INTO; what loads SS. 0: it
+ * is not one of them, or not all of one. @wide: 64-bit mode; @csd: else, CS.D.
+ */
+size_t xpt_insn_size(const uint8_t *bytes, size_t size, bool wide, bool csd);
+
+/*
+ * Whether the instruction at @ip can have been followed by the one at @to. False is
+ * certain; where an indirect or far branch leads is not known.
+ */
+bool xpt_insn_leads_to(const uint8_t *bytes, size_t size, bool wide, bool csd,
+		       uint64_t ip, uint64_t to);
 
 #endif

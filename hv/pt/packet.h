@@ -17,6 +17,7 @@
 /* How the rest of the model names a CR3: without PCID and NOFLUSH (bit 63). */
 #define XPT_CR3_MASK 0x000ffffffffff000ull     /* 4- and 5-level, 32-bit paging */
 #define XPT_CR3_MASK_PAE 0x000fffffffffffe0ull /* PAE: the PDPT is 32-byte aligned */
+#define XPT_CR3_UNKNOWN UINT64_MAX
 
 /* Which IP packet; the value is its opcode (the low five bits). */
 enum xpt_ip_packet {

@@ -13,8 +13,6 @@
 
 #include "topa.h"
 
-#define XPT_CR3_UNKNOWN UINT64_MAX
-
 /* What the stream of a vCPU has told its reader. */
 struct xpt_pip {
 	uint64_t stream_cr3; /* masked, or XPT_CR3_UNKNOWN: any PIP is news */

@@ -276,6 +276,7 @@ void xpt_soft_init(struct xpt_soft *soft, struct xpt_topa *topa,
 		.nominal_ratio = nominal_ratio,
 		.mtc_shift = mtc_shift,
 		.non_root = non_root,
+		.host_cr3 = XPT_CR3_UNKNOWN,
 		.s.psb_at = XPT_SOFT_NO_PSB,
 	};
 }
@@ -378,12 +379,27 @@ void xpt_soft_event(struct xpt_soft *soft, uint64_t from,
 
 void xpt_soft_stop(struct xpt_soft *soft, uint64_t ip)
 {
-	if (soft->s.packet_en) {
+	if (soft->s.packet_en)
 		xpt_emit_ip(soft, XPT_FUP, ip);
+	if (soft->s.trigger_en && soft->host_cr3 != XPT_CR3_UNKNOWN)
+		xpt_emit_host_pip(soft);
+	if (soft->s.packet_en)
 		xpt_emit_pgd(soft);
-	}
 	xpt_emit_off(soft);
 	xpt_soft_flush(soft);
+}
+
+void xpt_soft_lost(struct xpt_soft *soft, const struct xpt_cpu_state *state)
+{
+	struct xpt_soft_state *s = &soft->s;
+
+	if (!s->trigger_en)
+		return;
+	s->now = *state;
+	s->tnt_count = 0;
+	s->overflow = true;
+	enable(soft, state);
+	recover(soft);
 }
 
 enum xpt_topa_result xpt_soft_flush(struct xpt_soft *soft)

@@ -25,11 +25,11 @@
 #ifndef HV_PT_SOFT_H
 #define HV_PT_SOFT_H
 
+#include "insn.h"
 #include "msr.h"
 #include "packet.h"
 #include "topa.h"
 
-#define XPT_INSN_MAX 15
 #define XPT_RET_STACK 64  /* depth of the return stack of compressed returns */
 #define XPT_SOFT_HELD 112 /* bytes that may wait for output, but for the last packet */
 #define XPT_SOFT_NO_PSB UINT64_MAX
@@ -58,6 +58,11 @@ struct xpt_soft {
 	uint8_t nominal_ratio; /* CBR */
 	uint8_t mtc_shift;     /* CTC = tsc >> mtc_shift: the crystal clock */
 	bool non_root;         /* PIP.NR */
+	/*
+	 * Where VM exits are not concealed from PT, each ends with a PIP of the host's
+	 * CR3; XPT_CR3_UNKNOWN: they are. Not of init's: set it after.
+	 */
+	uint64_t host_cr3;
 
 	/* The rest is the generator's. Layout is private, size is not. */
 	struct xpt_soft_state {
@@ -116,6 +121,12 @@ void xpt_soft_event(struct xpt_soft *soft, uint64_t from,
  * is put out, unless a page is missing: see xpt_soft_flush().
  */
 void xpt_soft_stop(struct xpt_soft *soft, uint64_t ip);
+
+/*
+ * What was traced up to here is not all that ran: the vCPU is in @state, and how it came
+ * there is not known. OVF and a PSB+ tell it.
+ */
+void xpt_soft_lost(struct xpt_soft *soft, const struct xpt_cpu_state *state);
 
 /*
  * Put out what is held. FAULT: some still is, and nothing else may be written with the

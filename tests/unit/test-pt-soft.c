@@ -267,6 +267,43 @@ static void test_ptwrite(void **state)
 	expect("PTW4:3456789a FUP:1000");
 }
 
+/* VM exits that are not concealed: the host's PIP is between FUP and TIP.PGD. */
+static void test_host_pip(void **state)
+{
+	start(ALL, STARTED);
+	soft.host_cr3 = 0x99000;
+	xpt_soft_stop(&soft, 0x1000);
+	expect("FUP:1000 PIP:99000 PGD:-");
+	/* Off already: no exit has anything to tell. */
+	xpt_soft_stop(&soft, 0x1000);
+	expect("");
+	/* It is the kernel's of the host. */
+	start(XPT_CTL_BRANCH_EN | XPT_CTL_USER, "PSB CBR:20 PSBEND");
+	soft.host_cr3 = 0x99000;
+	xpt_soft_stop(&soft, 0x1000);
+	expect("");
+}
+
+/* It ran unseen: what was known is not told as if it led there. */
+static void test_lost(void **state)
+{
+	start(ALL, STARTED);
+	JCC(cpu.ip + 2);
+	cpu = (struct xpt_cpu_state){ .ip = 0x5000, .cr3 = 0x8000, .csl = true };
+	xpt_soft_lost(&soft, &cpu);
+	expect("OVF PSB CBR:20 PIP:8000,nr TSX PSBEND MODE:64 PGE:5000");
+	JCC(cpu.ip + 2);
+	JMP_RAX(0x6000);
+	expect("TNT:0 TIP:6000");
+	/* Where it is not traced, and when it is not on. */
+	start(XPT_CTL_BRANCH_EN | XPT_CTL_USER, "PSB CBR:20 PSBEND");
+	xpt_soft_lost(&soft, &cpu);
+	expect("OVF PSB CBR:20 PSBEND");
+	xpt_soft_stop(&soft, 0x1000);
+	xpt_soft_lost(&soft, &cpu);
+	expect("");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +320,8 @@ int main(void)
 		cmocka_unit_test(test_mov_cr3),
 		cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_ptwrite),
+		cmocka_unit_test(test_host_pip),
+		cmocka_unit_test(test_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
