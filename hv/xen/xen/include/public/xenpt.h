@@ -61,7 +61,7 @@
 /*
  * out: value = IA32_RTIT_STATUS | XENPT_STATUS_*; key = bytes put out since setup or
  * reset, where Xen knows them (XENPT_STATUS_TOTAL: it does for a table that ends in
- * STOP, and for a ring with INT in each region).
+ * STOP, for a ring with INT in each region, and in software mode).
  */
 #define XEN_DOMCTL_vmtrace_xenpt_status   0x105
 /* To an empty buffer; the next entry begins with a PSB+. While disabled (else EBUSY). */
@@ -85,15 +85,23 @@
 #define XEN_DOMCTL_vmtrace_xenpt_consume  0x109
 /* Unpins all; whatever was not disabled is. Also done when the domain dies. */
 #define XEN_DOMCTL_vmtrace_xenpt_teardown 0x10a
-/* Software mode, while disabled. in: key = XENPT_WINDOW_*, value. */
-#define XEN_DOMCTL_vmtrace_xenpt_window   0x10b
+/*
+ * Software mode. in: value = after so many instructions more the trace ends; 0: never.
+ * EINVAL: not software mode.
+ */
+#define XEN_DOMCTL_vmtrace_xenpt_budget   0x10b
 
 /*
  * PT whose output goes through EPT. Not while something else has the interrupt that PT
  * shares with the performance counters: Xen's watchdog, vPMU.
  */
 #define XENPT_CAP_EPT          (1u << 0)
-#define XENPT_CAP_SOFT         (1u << 1) /* software mode */
+/*
+ * Software mode: the hypervisor steps the vCPU, and writes the packets. Not where the CPU
+ * delivers virtual interrupts itself (APICv). Without XENPT_CAP_EPT the following are
+ * those of software mode.
+ */
+#define XENPT_CAP_SOFT         (1u << 1)
 #define XENPT_CAP_PIP          (1u << 2) /* PIPs are injected */
 #define XENPT_CAP_CR3_FILTER   (1u << 3)
 #define XENPT_CAP_MTC          (1u << 4)
@@ -101,22 +109,19 @@
 #define XENPT_CAP_PTWRITE      (1u << 6)
 #define XENPT_CAP_TOPA_MULTI   (1u << 7) /* more than one region a table */
 #define XENPT_CAP_INT          (1u << 8) /* INT in an entry interrupts */
+#define XENPT_CAP_MTF          (1u << 9) /* software mode steps by it, else by TF */
+#define XENPT_CAP_STOCK_SOFT   (1u << 10) /* the stock interface is software mode */
 #define XENPT_CAP_RANGES_SHIFT 16        /* 3 bits: address ranges */
 
 #define XENPT_SETUP_SOFT     (1u << 0) /* step, although the CPU could trace */
 #define XENPT_SETUP_LOSSLESS (1u << 1) /* a vCPU whose buffer is full waits */
 #define XENPT_SETUP_NO_PIP   (1u << 2) /* inject none: to show what is wrong then */
 
+#define XENPT_STATUS_SPENT (1ull << 59) /* the budget is */
 #define XENPT_STATUS_TOTAL (1ull << 60) /* key is valid */
 #define XENPT_STATUS_WAITS (1ull << 61) /* lossless: the buffer is full */
 #define XENPT_STATUS_FAULT (1ull << 62) /* a page of the output is not there */
 #define XENPT_STATUS_ON    (1ull << 63) /* enabled, and not ended by itself */
-
-#define XENPT_WINDOW_CR3    0 /* step only in this address space; ~0: any */
-#define XENPT_WINDOW_CPL    1 /* a bit for each level: 1, 8, 9 */
-#define XENPT_WINDOW_LO     2 /* step only from here ... */
-#define XENPT_WINDOW_HI     3 /* ... to here */
-#define XENPT_WINDOW_BUDGET 4 /* so many instructions, then disable; 0: any */
 
 #define XENPT_PAGES_MAX  16384 /* of all regions of a vCPU: 64 MiB */
 #define XENPT_TABLES_MAX 64

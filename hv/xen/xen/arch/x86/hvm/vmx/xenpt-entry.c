@@ -30,27 +30,29 @@
 /* So often may one fault be left to the guest's paging. */
 #define FAULT_TRIES 8
 
-#define STATUS_ENDED (XPT_STATUS_ERROR | XPT_STATUS_STOPPED)
-
-static bool runs(const struct xenpt_vcpu *xp)
-{
-    return xp && xp->enabled && !xp->fault;
-}
-
-/* Of the vCPU whose VMCS is loaded: nothing more is traced until a reset. */
-static void end(struct xenpt_vcpu *xp)
+/* Of the vCPU whose VMCS is loaded. */
+void xenpt_end(struct xenpt_vcpu *xp)
 {
     xp->fault = true;
     xp->notify = true;
-    __vmwrite(GUEST_IA32_RTIT_CTL, xp->msrs.ctl & ~XPT_CTL_TRACE_EN);
+    if ( !xenpt_is_soft(xp) )
+        __vmwrite(GUEST_IA32_RTIT_CTL, xp->msrs.ctl & ~XPT_CTL_TRACE_EN);
 }
 
 /* False: the output is not where Xen knows it. */
 static bool account(struct xenpt_vcpu *xp)
 {
     const struct xenpt_output *out = &xp->out;
-    uint32_t pos, size = xenpt_output_size(out);
+    uint32_t pos, size;
 
+    /* The generator is Xen's own. */
+    if ( xenpt_is_soft(xp) )
+    {
+        xp->total = xp->topa.written;
+        return true;
+    }
+
+    size = xenpt_output_size(out);
     if ( !xenpt_output_position(out, &xp->topa, &pos) )
         return false;
     if ( pos < xp->position && !out->ring )
@@ -64,17 +66,21 @@ static bool account(struct xenpt_vcpu *xp)
     return true;
 }
 
-void xenpt_reset(struct xenpt_vcpu *xp)
+void xenpt_reset(struct vcpu *v, struct xenpt_vcpu *xp)
 {
-    xpt_topa_init(&xp->topa, &xenpt_output_ops, &xp->out,
-                  xp->out.tables[0].base, 0, 0, false,
-                  xenpt_cpu.caps.maxphyaddr, xenpt_single_entry());
+    if ( xenpt_is_soft(xp) )
+        xenpt_soft_reset(v, xp);
+    else
+        xpt_topa_init(&xp->topa, &xenpt_output_ops, &xp->out,
+                      xp->out.tables[0].base, 0, 0, false, paddr_bits,
+                      xenpt_single_entry(xp->caps));
     xp->pip.stream_cr3 = XPT_CR3_UNKNOWN;
     xp->pip.entry_cr3 = XPT_CR3_UNKNOWN;
     xp->total = 0;
     xp->consumed = 0;
     xp->position = 0;
     xp->fault = false;
+    xp->spent = false;
     xp->notify = false;
 }
 
@@ -109,7 +115,7 @@ void xenpt_switch_to(struct vcpu *v)
         xp->reload = true;
 }
 
-static bool is_pae(const struct vcpu *v)
+bool xenpt_is_pae(const struct vcpu *v)
 {
     return hvm_pae_enabled(v) && !hvm_long_mode_active(v);
 }
@@ -117,22 +123,29 @@ static bool is_pae(const struct vcpu *v)
 void xenpt_vmexit(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
-    uint64_t ended;
+    bool ended;
 
-    if ( likely(!runs(xp)) )
+    if ( likely(!xenpt_runs(xp)) )
         return;
 
-    ended = xp->topa.status & STATUS_ENDED;
+    if ( xenpt_is_soft(xp) )
+    {
+        xenpt_step_exit(v, xp);
+        return;
+    }
+
+    ended = xenpt_ended(xp);
     rdmsrl(MSR_RTIT_OUTPUT_BASE, xp->topa.output_base);
     rdmsrl(MSR_RTIT_OUTPUT_MASK, xp->topa.output_mask_ptrs);
     rdmsrl(MSR_RTIT_STATUS, xp->topa.status);
 
-    if ( (xp->topa.status & STATUS_ENDED) != ended )
+    if ( xenpt_ended(xp) != ended )
         xp->notify = true;
     if ( !account(xp) )
-        end(xp);
+        xenpt_end(xp);
 
-    xpt_pip_exit(&xp->pip, xp->msrs.ctl, v->arch.hvm.hw_cr[3], is_pae(v));
+    xpt_pip_exit(&xp->pip, xp->msrs.ctl, v->arch.hvm.hw_cr[3],
+                 xenpt_is_pae(v));
     /* The CPU has told of Xen's CR3: the guest's is to be told again. */
     if ( !xenpt_cpu.conceal_exit )
         xp->pip.stream_cr3 = XPT_CR3_UNKNOWN;
@@ -142,7 +155,10 @@ void xenpt_assist(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    if ( runs(xp) && !xp->waits && xenpt_is_full(xp) )
+    if ( xenpt_is_soft(xp) )
+        xenpt_soft_assist(v, xp);
+
+    if ( xenpt_runs(xp) && !xp->waits && xenpt_is_full(xp) )
     {
         xp->waits = true;
         xp->notify = true;
@@ -161,10 +177,10 @@ void xenpt_assist(struct vcpu *v)
  * The PIP that the CPU could not write, as something else than the guest has
  * changed its CR3 (SDM, "Emulation of Intel PT Traced State").
  */
-static void inject(struct vcpu *v, struct xenpt_vcpu *xp)
+void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     switch ( xpt_pip_inject(&xp->pip, &xp->topa, xp->msrs.ctl,
-                            v->arch.hvm.hw_cr[3], is_pae(v), true) )
+                            v->arch.hvm.hw_cr[3], xenpt_is_pae(v), true) )
     {
     case XPT_PIP_NONE:
         return;
@@ -173,8 +189,8 @@ static void inject(struct vcpu *v, struct xenpt_vcpu *xp)
         break;
 
     case XPT_PIP_FAILED:
-        if ( !(xp->topa.status & STATUS_ENDED) )
-            end(xp);
+        if ( !xenpt_ended(xp) )
+            xenpt_end(xp);
         xp->notify = true;
         break;
     }
@@ -185,7 +201,7 @@ static void inject(struct vcpu *v, struct xenpt_vcpu *xp)
         xp->notify = true;
     }
     if ( !account(xp) )
-        end(xp);
+        xenpt_end(xp);
     xp->moved = true;
 }
 
@@ -225,17 +241,23 @@ void xenpt_vmenter(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    if ( !runs(xp) )
+    if ( xenpt_is_soft(xp) )
+    {
+        xenpt_step_enter(v, xp);
+        return;
+    }
+
+    if ( !xenpt_runs(xp) )
         return;
 
     if ( !(xp->flags & XENPT_SETUP_NO_PIP) )
-        inject(v, xp);
+        xenpt_inject(v, xp);
 
     if ( xp->reload && !xp->fault )
     {
         apic_write(APIC_LVTPC, PMU_APIC_VECTOR);
         if ( !load_filters(xp) )
-            end(xp);
+            xenpt_end(xp);
         xp->reload = false;
         xp->moved = true;
     }
@@ -243,7 +265,7 @@ void xenpt_vmenter(struct vcpu *v)
     if ( xp->moved && !xp->fault )
     {
         if ( !load_output(xp) )
-            end(xp);
+            xenpt_end(xp);
         xp->moved = false;
     }
 }
@@ -326,7 +348,7 @@ bool xenpt_output_fault(unsigned long qualification, paddr_t gpa)
     if ( xp->fault_count++ < FAULT_TRIES && is_pageable(v, gpa) )
         return false;
 
-    end(xp);
+    xenpt_end(xp);
 
     return true;
 }
@@ -343,7 +365,7 @@ bool xenpt_apic_access(void)
     if ( !(qualification & QUALIFICATION_ASYNC) )
         return false;
 
-    end(xp);
+    xenpt_end(xp);
 
     return true;
 }
@@ -351,8 +373,9 @@ bool xenpt_apic_access(void)
 bool xenpt_vmfunc(const struct cpu_user_regs *regs)
 {
     struct vcpu *v = current;
+    struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    return runs(v->arch.hvm.vmx.xenpt) && altp2m_active(v->domain) &&
+    return xenpt_runs(xp) && !xenpt_is_soft(xp) && altp2m_active(v->domain) &&
            (v->arch.hvm.vmx.secondary_exec_control &
             SECONDARY_EXEC_ENABLE_VM_FUNCTIONS) &&
            !regs->eax && p2m_switch_vcpu_altp2m_by_id(v, regs->ecx);

@@ -31,7 +31,7 @@ static uint64_t entry_size(uint64_t entry)
 
 static bool address_valid(uint64_t address)
 {
-    return !(address >> min_t(unsigned int, xenpt_cpu.caps.maxphyaddr, 52));
+    return !(address >> min_t(unsigned int, paddr_bits, 52));
 }
 
 /* A reference and a type: the page stays the domain's, and writable. */
@@ -139,7 +139,7 @@ static int add_region(struct xenpt_output *out, struct domain *d,
 }
 
 /* 1: the table ends the output.  0: *@base is the next one. */
-static int add_entries(struct xenpt_output *out, struct domain *d,
+static int add_entries(struct xenpt_output *out, struct domain *d, bool single,
                        struct xenpt_table *table, uint64_t *base)
 {
     unsigned int i;
@@ -162,7 +162,7 @@ static int add_entries(struct xenpt_output *out, struct domain *d,
             return out->ring;
         }
 
-        if ( xenpt_single_entry() && i )
+        if ( single && i )
             return -EDOM;
 
         rc = add_region(out, d, entry);
@@ -177,15 +177,17 @@ static int add_entries(struct xenpt_output *out, struct domain *d,
     return -EDOM;
 }
 
-static int walk(struct xenpt_output *out, struct domain *d, uint64_t base)
+static int walk(struct xenpt_output *out, struct domain *d, bool single,
+                uint64_t base)
 {
     int rc;
 
     do {
         rc = add_table(out, d, base);
         if ( !rc )
-            rc = add_entries(out, d, &out->tables[out->nr_tables - 1], &base);
-        if ( !rc && xenpt_single_entry() )
+            rc = add_entries(out, d, single, &out->tables[out->nr_tables - 1],
+                             &base);
+        if ( !rc && single )
             rc = -EDOM;
     } while ( !rc );
 
@@ -221,7 +223,7 @@ static int map(struct xenpt_output *out)
 }
 
 int xenpt_output_init(struct xenpt_output *out, struct domain *d,
-                      uint64_t base)
+                      const struct xpt_caps *caps, uint64_t base)
 {
     int rc = -ENOMEM;
 
@@ -231,7 +233,7 @@ int xenpt_output_init(struct xenpt_output *out, struct domain *d,
                          sizeof(*out->pages));
     out->start = vzalloc((XENPT_PAGES_MAX + 1) * sizeof(*out->start));
     if ( out->pages && out->start )
-        rc = walk(out, d, base);
+        rc = walk(out, d, xenpt_single_entry(caps), base);
     if ( !rc )
         rc = map(out);
     if ( rc )

@@ -10,6 +10,7 @@
 
 #include "pt/msr.h"
 #include "pt/pip.h"
+#include "pt/soft.h"
 #include "pt/topa.h"
 
 #define XENPT_TABLE_ENTRIES (PAGE_SIZE / sizeof(uint64_t))
@@ -45,10 +46,58 @@ struct xenpt_output {
     bool each_int;
 };
 
+/* How the next exit is made to come after one instruction. */
+enum xenpt_by {
+    XENPT_BY_NONE,       /* it is not: out of the filters */
+    XENPT_BY_MTF,
+    XENPT_BY_TF,         /* #DB */
+    XENPT_BY_NMI_WINDOW, /* an event is injected: at its handler */
+};
+
+/* What an instruction does to RFLAGS.TF. */
+enum xenpt_flow {
+    XENPT_FLOW_PLAIN,
+    XENPT_FLOW_PUSHF,   /* shows it */
+    XENPT_FLOW_POPF,    /* or IRET, SYSRET: what it is then is the guest's */
+    XENPT_FLOW_SYSCALL, /* shows it in R11 */
+    XENPT_FLOW_INT,     /* INT n: the handler would run without it */
+};
+
+/* Software mode. */
+struct xenpt_step {
+    struct xpt_soft gen;
+    bool on; /* the generator traces: TraceEn, in the guest */
+
+    /* The next instruction, and the one behind it if it may load SS. */
+    struct xpt_insn insn, shadowed;
+    enum xenpt_flow flow;
+
+    /* The last entry. */
+    enum xenpt_by by;
+    bool guest_tf; /* TF is the guest's own */
+    bool injects;
+    uint8_t shadow; /* of STI, MOV SS: taken out of the VMCS */
+
+    /* The last exit, until the generator is told. */
+    bool exited;
+    bool stepped;   /* the instruction has retired */
+    bool delivered; /* the event was */
+    bool blind;     /* nobody saw the handler begin */
+    bool hidden;    /* a CPU with PT would not have exited */
+    struct xpt_cpu_state at;
+
+    uint64_t budget; /* instructions; 0: no end */
+};
+
+/* Internal, with XENPT_SETUP_*: the output is v->vmtrace.pg. */
+#define XENPT_SETUP_STOCK (1u << 31)
+
 struct xenpt_vcpu {
     unsigned int flags; /* XENPT_SETUP_* */
+    const struct xpt_caps *caps;
     bool enabled;
     bool fault;  /* the output was found missing, or not as it was */
+    bool spent;  /* the budget is */
     bool reload; /* the CPU has none of these MSRs */
     bool moved;  /* nor where the output is */
     bool waits;
@@ -67,7 +116,23 @@ struct xenpt_vcpu {
     unsigned int fault_count;
 
     struct xenpt_output out;
+    struct xenpt_step step;
 };
+
+static inline bool xenpt_is_soft(const struct xenpt_vcpu *xp)
+{
+    return xp->flags & XENPT_SETUP_SOFT;
+}
+
+static inline bool xenpt_runs(const struct xenpt_vcpu *xp)
+{
+    return xp && xp->enabled && !xp->fault && !xp->spent;
+}
+
+static inline bool xenpt_ended(const struct xenpt_vcpu *xp)
+{
+    return xp->topa.status & (XPT_STATUS_ERROR | XPT_STATUS_STOPPED);
+}
 
 /* The CPUs: xenpt.c. */
 struct xenpt_cpu {
@@ -77,14 +142,19 @@ struct xenpt_cpu {
 };
 extern struct xenpt_cpu xenpt_cpu;
 
-static inline bool xenpt_single_entry(void)
+/* Disable, unpin, forget. */
+void xenpt_teardown(struct vcpu *v);
+extern const struct xpt_caps xenpt_soft_caps;
+bool xenpt_soft_available(void);
+
+static inline bool xenpt_single_entry(const struct xpt_caps *caps)
 {
-    return !(xenpt_cpu.caps.ecx0 & XPT_CAP0_ECX_TOPA_MULTI);
+    return !(caps->ecx0 & XPT_CAP0_ECX_TOPA_MULTI);
 }
 
 /* The output: xenpt-output.c. */
 int xenpt_output_init(struct xenpt_output *out, struct domain *d,
-                      uint64_t base);
+                      const struct xpt_caps *caps, uint64_t base);
 void xenpt_output_free(struct xenpt_output *out);
 extern const struct xpt_mem_ops xenpt_output_ops;
 /* Where OUTPUT_BASE and MASK_PTRS are in the stream. */
@@ -94,7 +164,35 @@ bool xenpt_output_position(const struct xenpt_output *out,
 /* VM entry and exit: xenpt-entry.c. */
 bool xenpt_may_int(void);
 bool xenpt_is_full(const struct xenpt_vcpu *xp);
-void xenpt_reset(struct xenpt_vcpu *xp);
+void xenpt_reset(struct vcpu *v, struct xenpt_vcpu *xp);
+bool xenpt_is_pae(const struct vcpu *v);
+/* The PIP that nothing else writes. */
+void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp);
+/* Nothing more is traced until a reset. */
+void xenpt_end(struct xenpt_vcpu *xp);
+
+/* Software mode, what is told to the generator: xenpt-soft.c. */
+void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp);
+/* Before each entry, IRQs on. */
+void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp);
+/* A vCPU that is paused: all trace is in memory, as after a VM exit. */
+void xenpt_soft_settle(struct vcpu *v, struct xenpt_vcpu *xp);
+
+/* Software mode, the stepping: xenpt-step.c. */
+void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret);
+/* Look at the instruction that is next, before it is run. IRQs on. */
+void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step);
+/* What it has shown of TF. IRQs on. */
+void xenpt_step_hide(struct vcpu *v, const struct xenpt_step *step);
+void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
+void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp);
+/* The VMCS is Xen's own again. */
+void xenpt_step_undo(struct vcpu *v);
+
+/* Software mode into the stock interface's buffer: xenpt-stock.c. */
+extern const struct xpt_mem_ops xenpt_stock_ops;
+void xenpt_stock_load(struct vcpu *v, struct xenpt_vcpu *xp);
+void xenpt_stock_store(struct vcpu *v, const struct xenpt_vcpu *xp);
 
 static inline uint32_t xenpt_output_size(const struct xenpt_output *out)
 {

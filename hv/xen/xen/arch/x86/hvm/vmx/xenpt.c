@@ -93,14 +93,53 @@ int xenpt_cpu_init(bool bsp, uint32_t secondary, uint64_t misc)
     return 0;
 }
 
+/* What pt/soft.c does of what a CPU may have, where it makes sense when stepped. */
+const struct xpt_caps xenpt_soft_caps = {
+    .ebx0 = XPT_CAP0_EBX_CR3_FILTER | XPT_CAP0_EBX_IP_FILTER,
+    .ecx0 = XPT_CAP0_ECX_TOPA | XPT_CAP0_ECX_TOPA_MULTI |
+            XPT_CAP0_ECX_SINGLE_RANGE,
+    .eax1 = XPT_ADDR_RANGES_MAX,
+    .maxphyaddr = 52,
+};
+
+/*
+ * By the NMI window where there is no MTF.  With APICv interrupts are delivered
+ * to the guest that Xen does not see.
+ */
+bool xenpt_soft_available(void)
+{
+    return opt_xenpt && cpu_has_vmx && cpu_has_vmx_ept &&
+           !cpu_has_vmx_virtual_intr_delivery &&
+           (cpu_has_monitor_trap_flag || cpu_has_vmx_vnmi);
+}
+
+static int __init cf_check soft_init(void)
+{
+    if ( xenpt_soft_available() && !cpu_has_proc_trace )
+        vmtrace_available = true;
+
+    return 0;
+}
+__initcall(soft_init);
+
 static uint64_t capabilities(void)
 {
-    const struct xpt_caps *caps = &xenpt_cpu.caps;
-    uint64_t value = XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_INT;
+    const struct xpt_caps *caps = &xenpt_soft_caps;
+    uint64_t value = 0;
 
-    if ( !xenpt_cpu.available || !xenpt_may_int() )
+    if ( xenpt_soft_available() )
+        value |= XENPT_CAP_SOFT |
+                 (cpu_has_monitor_trap_flag ? XENPT_CAP_MTF : 0) |
+                 (cpu_has_proc_trace ? 0 : XENPT_CAP_STOCK_SOFT);
+    if ( xenpt_cpu.available && xenpt_may_int() )
+    {
+        value |= XENPT_CAP_EPT;
+        caps = &xenpt_cpu.caps;
+    }
+    if ( !value )
         return 0;
 
+    value |= XENPT_CAP_PIP | XENPT_CAP_INT;
     if ( caps->ebx0 & XPT_CAP0_EBX_CR3_FILTER )
         value |= XENPT_CAP_CR3_FILTER;
     if ( caps->ebx0 & XPT_CAP0_EBX_MTC )
@@ -109,7 +148,7 @@ static uint64_t capabilities(void)
         value |= XENPT_CAP_CYC;
     if ( caps->ebx0 & XPT_CAP0_EBX_PTWRITE )
         value |= XENPT_CAP_PTWRITE;
-    if ( !xenpt_single_entry() )
+    if ( !xenpt_single_entry(caps) )
         value |= XENPT_CAP_TOPA_MULTI;
     if ( caps->ebx0 & XPT_CAP0_EBX_IP_FILTER )
         value |= (uint64_t)min(caps->eax1 & 7, XPT_ADDR_RANGES_MAX + 0u)
@@ -165,6 +204,14 @@ static void go_on(struct vcpu *v)
     }
 }
 
+static bool can(uint64_t flags)
+{
+    if ( flags & XENPT_SETUP_SOFT )
+        return xenpt_soft_available();
+
+    return xenpt_cpu.available && xenpt_may_int();
+}
+
 static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
 {
     struct xenpt_vcpu *xp;
@@ -173,8 +220,7 @@ static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
 
     if ( flags & ~(uint64_t)SETUP_FLAGS )
         return -EINVAL;
-    if ( !xenpt_cpu.available || !xenpt_may_int() ||
-         (flags & XENPT_SETUP_SOFT) )
+    if ( !can(flags) )
         return -ENODEV;
     /* Also what the stock interface can arm without enabling it. */
     if ( v->arch.hvm.vmx.xenpt || v->arch.hvm.vmx.ipt_active ||
@@ -184,9 +230,11 @@ static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
     xp = vzalloc(sizeof(*xp));
     if ( !xp )
         return -ENOMEM;
+    xp->flags = flags;
+    xp->caps = xenpt_is_soft(xp) ? &xenpt_soft_caps : &xenpt_cpu.caps;
     out = &xp->out;
 
-    rc = xenpt_output_init(out, v->domain, table);
+    rc = xenpt_output_init(out, v->domain, xp->caps, table);
     if ( rc )
     {
         vfree(xp);
@@ -202,8 +250,7 @@ static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
         return -EINVAL;
     }
 
-    xp->flags = flags;
-    xenpt_reset(xp);
+    xenpt_reset(v, xp);
     v->arch.hvm.vmx.xenpt = xp;
 
     return 0;
@@ -213,11 +260,10 @@ static int enable(struct vcpu *v, struct xenpt_vcpu *xp, uint64_t ctl)
 {
     if ( xp->enabled )
         return -EBUSY;
-    if ( xp->fault ||
-         (xp->topa.status & (XPT_STATUS_ERROR | XPT_STATUS_STOPPED)) )
+    if ( xp->fault || xp->spent || xenpt_ended(xp) )
         return -EIO;
     if ( (ctl & CTL_XEN) ||
-         !xpt_msr_write(&xp->msrs, &xenpt_cpu.caps, XPT_MSR_CTL,
+         !xpt_msr_write(&xp->msrs, xp->caps, XPT_MSR_CTL,
                         ctl | XPT_CTL_TOPA | XPT_CTL_TRACE_EN) )
         return -EINVAL;
 
@@ -225,7 +271,8 @@ static int enable(struct vcpu *v, struct xenpt_vcpu *xp, uint64_t ctl)
     xp->pip.stream_cr3 = XPT_CR3_UNKNOWN;
     xp->enabled = true;
     xp->reload = true;
-    write_controls(v, true);
+    if ( !xenpt_is_soft(xp) )
+        write_controls(v, true);
 
     return 0;
 }
@@ -237,13 +284,19 @@ static void disable(struct vcpu *v)
     if ( !xp || !xp->enabled )
         return;
 
+    if ( xenpt_is_soft(xp) )
+    {
+        xenpt_soft_settle(v, xp);
+        xenpt_step_undo(v);
+    }
+    else
+        write_controls(v, false);
     xp->enabled = false;
     xp->msrs.ctl &= ~XPT_CTL_TRACE_EN;
-    write_controls(v, false);
     go_on(v);
 }
 
-static void teardown(struct vcpu *v)
+void xenpt_teardown(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
@@ -290,14 +343,15 @@ static uint64_t status(const struct xenpt_vcpu *xp)
 {
     uint64_t value = xp->topa.status;
 
-    if ( !xp->out.ring || xp->out.each_int )
+    if ( !xp->out.ring || xp->out.each_int || xenpt_is_soft(xp) )
         value |= XENPT_STATUS_TOTAL;
     if ( xp->waits )
         value |= XENPT_STATUS_WAITS;
     if ( xp->fault )
         value |= XENPT_STATUS_FAULT;
-    else if ( xp->enabled &&
-              !(value & (XPT_STATUS_ERROR | XPT_STATUS_STOPPED)) )
+    if ( xp->spent )
+        value |= XENPT_STATUS_SPENT;
+    if ( xenpt_runs(xp) && !xenpt_ended(xp) )
         value |= XENPT_STATUS_ON;
 
     return value;
@@ -312,7 +366,7 @@ static int filter(struct xenpt_vcpu *xp, uint64_t msr, uint64_t value)
     {
     case XPT_MSR_CR3_MATCH:
     case XPT_MSR_ADDR0_A ... XPT_MSR_ADDR0_A + 2 * XPT_ADDR_RANGES_MAX - 1:
-        if ( xpt_msr_write(&xp->msrs, &xenpt_cpu.caps, msr, value) )
+        if ( xpt_msr_write(&xp->msrs, xp->caps, msr, value) )
             return 0;
         break;
     }
@@ -333,9 +387,20 @@ static int consume(struct vcpu *v, struct xenpt_vcpu *xp, uint64_t bytes)
     return 0;
 }
 
+bool xenpt_is_held(const struct vcpu *v)
+{
+    const struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+
+    return xp && !(xp->flags & XENPT_SETUP_STOCK);
+}
+
 static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+
+    /* The stock interface's is not for this one to end. */
+    if ( xp && !xenpt_is_held(v) )
+        return -EBUSY;
 
     switch ( op->cmd )
     {
@@ -349,7 +414,7 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
     case XEN_DOMCTL_vmtrace_xenpt_teardown:
         if ( xp )
         {
-            teardown(v);
+            xenpt_teardown(v);
             close_port(v->domain);
         }
         return 0;
@@ -357,6 +422,10 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
 
     if ( !xp )
         return -ENODATA;
+
+    /* A pause is a VM exit: what the CPU holds back is put out. */
+    if ( xenpt_is_soft(xp) )
+        xenpt_soft_settle(v, xp);
 
     switch ( op->cmd )
     {
@@ -376,7 +445,7 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
     case XEN_DOMCTL_vmtrace_xenpt_reset:
         if ( xp->enabled )
             return -EBUSY;
-        xenpt_reset(xp);
+        xenpt_reset(v, xp);
         return 0;
 
     case XEN_DOMCTL_vmtrace_xenpt_filter:
@@ -384,6 +453,12 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
 
     case XEN_DOMCTL_vmtrace_xenpt_consume:
         return consume(v, xp, op->value);
+
+    case XEN_DOMCTL_vmtrace_xenpt_budget:
+        if ( !xenpt_is_soft(xp) )
+            return -EINVAL;
+        xp->step.budget = op->value;
+        return 0;
     }
 
     return -EOPNOTSUPP;
@@ -449,7 +524,7 @@ void xenpt_domain_relinquish(struct domain *d)
     struct vcpu *v;
 
     for_each_vcpu ( d, v )
-        teardown(v);
+        xenpt_teardown(v);
     /* Dying, it has closed its ports. */
     d->arch.hvm.vmx.xenpt_port = 0;
 }

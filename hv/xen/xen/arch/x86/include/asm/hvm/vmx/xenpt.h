@@ -30,19 +30,30 @@ static inline bool xenpt_owns(const struct vcpu *v)
     return unlikely(v->arch.hvm.vmx.xenpt);
 }
 
+/* By this interface, that is, not the stock one. */
+bool xenpt_is_held(const struct vcpu *v);
+
 /* The vCPU's MSRs are no longer, or not yet, in the CPU. */
 void xenpt_switch_to(struct vcpu *v);
 /* First thing after VM exit, IRQs off: CR3 is as the guest left it. */
 void xenpt_vmexit(struct vcpu *v);
 /* Before each VM entry, while softirqs and pauses still count. */
 void xenpt_assist(struct vcpu *v);
-/* Last thing before VM entry, IRQs off. */
+/* Last thing before VM entry, IRQs off: the VMCS has the guest's registers. */
 void xenpt_vmenter(struct vcpu *v);
+/* True: an exception that only software mode intercepts; it is seen to. */
+bool xenpt_exception(struct vcpu *v, unsigned long intr_info);
 /* The PMI was one of PT's. */
 bool xenpt_pmi(void);
 /* True: the exit was the output's, which is seen to. */
 bool xenpt_output_fault(unsigned long qualification, paddr_t gpa);
 bool xenpt_apic_access(void);
+/*
+ * The stock interface on a CPU without PT: IA32_RTIT_CTL.TraceEn becomes @enable,
+ * or the position is wanted.
+ */
+int xenpt_stock_enable(struct vcpu *v, bool enable);
+void xenpt_stock_settle(struct vcpu *v);
 /* VMFUNC 0, which exits while PT runs. */
 bool xenpt_vmfunc(const struct cpu_user_regs *regs);
 

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Software mode: one instruction at a time.
+ *
+ * By the monitor trap flag where the CPU has it: it exits after each instruction,
+ * and at the first one of the handler of an event that the entry injects.
+ *
+ * Otherwise by RFLAGS.TF, whose #DB Xen intercepts anyway:
+ *
+ *   entry with TF ----------> an instruction -------> #DB exit
+ *   entry with an event ----> NMI window exit at the handler's first instruction
+ *
+ * The CPU clears TF when it delivers an event.  So that no handler runs unseen, all
+ * exceptions are intercepted and injected again, and INT n is injected in place of
+ * running it.
+ *
+ * What is set for that is set at each entry, in the VMCS only: what Xen keeps of
+ * its controls is not changed.
+ */
+#include <xen/sched.h>
+
+#include <asm/debugreg.h>
+#include <asm/guest_access.h>
+#include <asm/hvm/hvm.h>
+#include <asm/hvm/support.h>
+#include <asm/hvm/vmx/vmx.h>
+#include <asm/processor.h>
+
+#include "xenpt-private.h"
+
+/* Of the qualification of a debug exception: B0-B3, BD. */
+#define DEBUG_GUEST 0x200fu
+/* Never taken away from Xen. */
+#define EXCEPTIONS_XEN \
+    ((1u << TRAP_debug) | (1u << TRAP_nmi) | (1u << TRAP_machine_check))
+
+#define SHADOW (VMX_INTR_SHADOW_STI | VMX_INTR_SHADOW_MOV_SS)
+
+void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret)
+{
+    unsigned long cs, ss;
+
+    __vmread(GUEST_CS_AR_BYTES, &cs);
+    __vmread(GUEST_SS_AR_BYTES, &ss);
+
+    ret->ip = guest_cpu_user_regs()->rip;
+    ret->cr3 = v->arch.hvm.hw_cr[3];
+    ret->tsc = hvm_get_guest_tsc((struct vcpu *)v);
+    ret->cpl = (ss & X86_SEG_AR_DPL) >> 5;
+    ret->csl = hvm_long_mode_active(v) && (cs & X86_SEG_AR_CS_LM_ACTIVE);
+    ret->csd = !ret->csl && (cs & X86_SEG_AR_DEF_OP_SIZE);
+    ret->pae = xenpt_is_pae(v);
+}
+
+/* ---- The instruction that is next ---------------------------------------- */
+
+static uint32_t pfec(const struct xpt_cpu_state *now)
+{
+    return PFEC_page_present | (now->cpl == 3 ? PFEC_user_mode : 0);
+}
+
+/* As many bytes as there are. */
+static void fetch(const struct xpt_cpu_state *now, unsigned long base,
+                  struct xpt_insn *insn)
+{
+    unsigned long address = base + insn->ip;
+    unsigned int first, size = 0;
+    pagefault_info_t info;
+
+    if ( !now->csl )
+        address = (uint32_t)address;
+    first = min_t(unsigned int, XPT_INSN_MAX, PAGE_SIZE - (address & ~PAGE_MASK));
+    if ( hvm_copy_from_guest_linear(insn->bytes, address, first,
+                                    pfec(now) | PFEC_insn_fetch,
+                                    &info) == HVMTRANS_okay )
+    {
+        size = first;
+        if ( first < XPT_INSN_MAX &&
+             hvm_copy_from_guest_linear(insn->bytes + first, address + first,
+                                        XPT_INSN_MAX - first,
+                                        pfec(now) | PFEC_insn_fetch,
+                                        &info) == HVMTRANS_okay )
+            size = XPT_INSN_MAX;
+    }
+    insn->size = size;
+}
+
+/* Cut to what it is, where that has to be known. */
+static bool cut(const struct xpt_cpu_state *now, struct xpt_insn *insn)
+{
+    size_t size = xpt_insn_size(insn->bytes, insn->size, now->csl, now->csd);
+
+    if ( size )
+        insn->size = size;
+
+    return size;
+}
+
+static enum xenpt_flow flow_of(const struct xpt_cpu_state *now,
+                               const struct xpt_insn *insn)
+{
+    switch ( xpt_insn_opcode(insn->bytes, insn->size, now->csl) )
+    {
+    case 0x9c:
+        return XENPT_FLOW_PUSHF;
+    case 0x9d:
+    case 0xcf:
+    case 0x0f07:
+        return XENPT_FLOW_POPF;
+    case 0x0f05:
+        return XENPT_FLOW_SYSCALL;
+    case 0xcd:
+        return XENPT_FLOW_INT;
+    default:
+        return XENPT_FLOW_PLAIN;
+    }
+}
+
+void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
+{
+    const struct xpt_cpu_state *now = &step->gen.s.now;
+    struct xpt_insn *insn = &step->insn;
+    unsigned long base = 0;
+
+    if ( !now->csl )
+        __vmread(GUEST_CS_BASE, &base);
+    insn->ip = now->ip;
+    fetch(now, base, insn);
+    step->flow = flow_of(now, insn);
+    step->shadowed.size = 0;
+
+    if ( cut(now, insn) && !cpu_has_monitor_trap_flag &&
+         xpt_insn_class(insn->bytes, insn->size, now->csl) == XPT_INSN_OTHER )
+    {
+        step->shadowed.ip = insn->ip + insn->size;
+        fetch(now, base, &step->shadowed);
+        cut(now, &step->shadowed);
+    }
+}
+
+/* ---- Entry --------------------------------------------------------------- */
+
+/* In the address spaces of the filter only: others' CR3 writes exit. */
+static bool runs_free(const struct xenpt_vcpu *xp)
+{
+    const struct xpt_cpu_state *now = &xp->step.gen.s.now;
+    uint64_t mask = now->pae ? XPT_CR3_MASK_PAE : XPT_CR3_MASK;
+
+    return (xp->msrs.ctl & XPT_CTL_CR3_FILTER) &&
+           ((now->cr3 ^ xp->msrs.cr3_match) & mask);
+}
+
+static void inject_int(const struct xpt_insn *insn)
+{
+    __vmwrite(VM_ENTRY_INTR_INFO,
+              INTR_INFO_VALID_MASK |
+              MASK_INSR(X86_EVENTTYPE_SW_INTERRUPT, INTR_INFO_INTR_TYPE_MASK) |
+              insn->bytes[insn->size - 1]);
+    __vmwrite(VM_ENTRY_INSTRUCTION_LEN, insn->size);
+}
+
+static void set_tf(struct xenpt_step *step)
+{
+    unsigned long flags, shadow;
+
+    __vmread(GUEST_RFLAGS, &flags);
+    __vmwrite(GUEST_RFLAGS, flags | X86_EFLAGS_TF);
+
+    /*
+     * With TF, blocking by STI or MOV SS wants a pending #DB, which would come
+     * before the instruction.  It is over after it: nothing is injected now.
+     */
+    __vmread(GUEST_INTERRUPTIBILITY_INFO, &shadow);
+    step->shadow = shadow & SHADOW;
+    if ( step->shadow )
+        __vmwrite(GUEST_INTERRUPTIBILITY_INFO, shadow & ~(unsigned long)SHADOW);
+}
+
+/* Which controls make the vCPU come out after one instruction. */
+static uint32_t arm(struct xenpt_step *step)
+{
+    unsigned long info, blocked;
+
+    step->guest_tf = guest_cpu_user_regs()->rflags & X86_EFLAGS_TF;
+    __vmread(VM_ENTRY_INTR_INFO, &info);
+    step->injects = info & INTR_INFO_VALID_MASK;
+
+    if ( cpu_has_monitor_trap_flag )
+    {
+        step->by = XENPT_BY_MTF;
+        return CPU_BASED_MONITOR_TRAP_FLAG;
+    }
+
+    if ( !step->injects && step->flow == XENPT_FLOW_INT )
+    {
+        inject_int(&step->insn);
+        step->injects = true;
+    }
+    if ( !step->injects )
+    {
+        step->by = XENPT_BY_TF;
+        set_tf(step);
+        return 0;
+    }
+
+    step->by = XENPT_BY_NMI_WINDOW;
+    /* In an NMI's handler there is no such window. */
+    __vmread(GUEST_INTERRUPTIBILITY_INFO, &blocked);
+    step->blind = (blocked & VMX_INTR_SHADOW_NMI) ||
+        MASK_EXTR(info, INTR_INFO_INTR_TYPE_MASK) == X86_EVENTTYPE_NMI;
+
+    return step->blind ? 0 : CPU_BASED_VIRTUAL_NMI_PENDING;
+}
+
+void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
+{
+    struct xenpt_step *step = &xp->step;
+    uint32_t controls = v->arch.hvm.vmx.exec_control;
+    uint32_t exceptions = v->arch.hvm.vmx.exception_bitmap;
+
+    step->by = XENPT_BY_NONE;
+    step->injects = false;
+    step->blind = false;
+    step->shadow = 0;
+
+    if ( xenpt_runs(xp) && step->on )
+    {
+        if ( runs_free(xp) )
+            controls |= CPU_BASED_CR3_LOAD_EXITING;
+        else
+        {
+            controls |= arm(step);
+            exceptions = ~0u;
+        }
+    }
+
+    __vmwrite(CPU_BASED_VM_EXEC_CONTROL, controls);
+    __vmwrite(EXCEPTION_BITMAP, exceptions);
+}
+
+void xenpt_step_undo(struct vcpu *v)
+{
+    vmx_vmcs_enter(v);
+    vmx_update_cpu_exec_control(v);
+    vmx_update_exception_bitmap(v);
+    vmx_vmcs_exit(v);
+}
+
+/* ---- Exit ---------------------------------------------------------------- */
+
+/* The exit is an exception's: was it a step, is it seen by nobody else? */
+static void take_exception(struct vcpu *v, struct xenpt_step *step)
+{
+    unsigned long info, qualification;
+    unsigned int vector;
+
+    __vmread(VM_EXIT_INTR_INFO, &info);
+    vector = info & INTR_INFO_VECTOR_MASK;
+
+    if ( vector == TRAP_debug )
+    {
+        __vmread(EXIT_QUALIFICATION, &qualification);
+        step->stepped = step->by == XENPT_BY_TF && (qualification & DR_STEP);
+        step->hidden = step->stepped && !step->guest_tf &&
+                       !(qualification & DEBUG_GUEST);
+        return;
+    }
+
+    step->hidden = step->by != XENPT_BY_NONE &&
+        !((v->arch.hvm.vmx.exception_bitmap | EXCEPTIONS_XEN) & (1u << vector));
+}
+
+/* An exit that came in place of the #DB holds it back: it would come next. */
+static void take_pending(struct xenpt_step *step)
+{
+    unsigned long pending;
+
+    if ( step->by != XENPT_BY_TF || step->guest_tf || step->stepped )
+        return;
+    __vmread(GUEST_PENDING_DBG_EXCEPTIONS, &pending);
+    if ( pending & DR_STEP )
+    {
+        step->stepped = true;
+        __vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, pending & ~(unsigned long)DR_STEP);
+    }
+}
+
+/* The guest has not set TF: Xen and the guest do not find it set. */
+static void hide_tf(const struct xenpt_step *step, struct cpu_user_regs *regs)
+{
+    if ( step->by != XENPT_BY_TF || step->guest_tf )
+        return;
+    if ( !step->stepped || step->flow != XENPT_FLOW_POPF )
+        regs->rflags &= ~(unsigned long)X86_EFLAGS_TF;
+    if ( step->stepped && step->flow == XENPT_FLOW_SYSCALL )
+        regs->r11 &= ~(unsigned long)X86_EFLAGS_TF;
+}
+
+void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
+{
+    struct xenpt_step *step = &xp->step;
+    unsigned long reason, idtv, shadow;
+
+    if ( !step->on )
+        return;
+
+    __vmread(VM_EXIT_REASON, &reason);
+    __vmread(IDT_VECTORING_INFO, &idtv);
+    step->exited = true;
+    step->stepped = false;
+    step->hidden = false;
+    step->delivered = step->injects && !(idtv & INTR_INFO_VALID_MASK) &&
+                      !(reason & VMX_EXIT_REASONS_FAILED_VMENTRY);
+
+    switch ( reason )
+    {
+    case EXIT_REASON_EXCEPTION_NMI:
+        take_exception(v, step);
+        break;
+
+    case EXIT_REASON_MONITOR_TRAP_FLAG:
+        step->stepped = step->by == XENPT_BY_MTF && !step->delivered;
+        step->hidden = step->by == XENPT_BY_MTF && !v->arch.hvm.single_step;
+        break;
+
+    case EXIT_REASON_PENDING_VIRT_NMI:
+        step->hidden = step->by == XENPT_BY_NMI_WINDOW &&
+            !(v->arch.hvm.vmx.exec_control & CPU_BASED_VIRTUAL_NMI_PENDING);
+        break;
+    }
+    if ( step->delivered && step->by == XENPT_BY_NMI_WINDOW &&
+         reason != EXIT_REASON_PENDING_VIRT_NMI )
+        step->blind = true;
+    else if ( !step->delivered )
+        step->blind = false;
+    take_pending(step);
+    hide_tf(step, guest_cpu_user_regs());
+
+    if ( step->shadow && !step->stepped )
+    {
+        __vmread(GUEST_INTERRUPTIBILITY_INFO, &shadow);
+        __vmwrite(GUEST_INTERRUPTIBILITY_INFO, shadow | step->shadow);
+    }
+
+    xenpt_step_state(v, &step->at);
+}
+
+void xenpt_step_hide(struct vcpu *v, const struct xenpt_step *step)
+{
+    const struct xpt_cpu_state *now = &step->gen.s.now;
+    unsigned long base = 0, address = guest_cpu_user_regs()->rsp;
+    unsigned long attributes = X86_SEG_AR_DEF_OP_SIZE;
+    pagefault_info_t info;
+    uint8_t byte;
+
+    if ( step->by != XENPT_BY_TF || step->guest_tf ||
+         step->flow != XENPT_FLOW_PUSHF )
+        return;
+
+    if ( !now->csl )
+    {
+        __vmread(GUEST_SS_BASE, &base);
+        __vmread(GUEST_SS_AR_BYTES, &attributes);
+        if ( !(attributes & X86_SEG_AR_DEF_OP_SIZE) )
+            address = (uint16_t)address;
+        address = (uint32_t)(base + address);
+    }
+    /* TF is bit 8 of what was pushed. */
+    address++;
+    if ( hvm_copy_from_guest_linear(&byte, address, 1, pfec(now),
+                                    &info) == HVMTRANS_okay )
+    {
+        byte &= ~(X86_EFLAGS_TF >> 8);
+        hvm_copy_to_guest_linear(address, &byte, 1,
+                                 pfec(now) | PFEC_write_access, &info);
+    }
+}
+
+bool xenpt_exception(struct vcpu *v, unsigned long intr_info)
+{
+    struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+    struct x86_event event = {
+        .vector = intr_info & INTR_INFO_VECTOR_MASK,
+        .type = MASK_EXTR(intr_info, INTR_INFO_INTR_TYPE_MASK),
+        .error_code = X86_EVENT_NO_EC,
+    };
+    unsigned long value;
+
+    if ( !xenpt_is_soft(xp) || !xp->step.exited || !xp->step.hidden )
+        return false;
+    if ( event.vector == TRAP_debug )
+        return true;
+
+    if ( intr_info & INTR_INFO_DELIVER_CODE_MASK )
+    {
+        __vmread(VM_EXIT_INTR_ERROR_CODE, &value);
+        event.error_code = value;
+    }
+    if ( event.type >= X86_EVENTTYPE_SW_INTERRUPT )
+    {
+        __vmread(VM_EXIT_INSTRUCTION_LEN, &value);
+        event.insn_len = value;
+    }
+    if ( event.vector == TRAP_page_fault )
+    {
+        __vmread(EXIT_QUALIFICATION, &value);
+        event.cr2 = value;
+    }
+    hvm_inject_event(&event);
+
+    return true;
+}
