@@ -216,6 +216,7 @@ struct xenpt_error *drain_vcpu(struct recorder *recorder, struct recorder_vcpu *
 	}
 	if (position.gone)
 		return put_gone(recorder, vcpu);
+	vcpu->done = position.done && !more;
 	reason = more ? 0 : stop_reason(&position);
 	if (position.tampered)
 		reason = XENPT_GAP_TAMPERED;
@@ -234,6 +235,7 @@ struct xenpt_error *drain_check(struct recorder *recorder, struct recorder_vcpu 
 		return NULL;
 	XENPT_TRY(position_of(recorder, vcpu, &position));
 	ring_follow(&vcpu->ring, &position);
+	vcpu->done = position.done;
 	reason = stop_reason(&position);
 	if (!reason)
 		return NULL;

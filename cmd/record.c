@@ -36,6 +36,8 @@ enum {
 	KEY_NO_IMAGE,
 	KEY_UNTIL,
 	KEY_TRIPLE_FAULT,
+	KEY_INSNS,
+	KEY_NO_PIP,
 };
 
 enum {
@@ -71,6 +73,8 @@ static const struct argp_option options[] = {
 	  "A vCPU whose buffer is full waits until it was read" },
 	{ "buffer", 'b', "SIZE", 0, "Of each vCPU, in bytes or with k, M, G [4M]" },
 	{ "no-image", KEY_NO_IMAGE, NULL, 0, "Leave out code and page tables" },
+	{ "no-pip", KEY_NO_PIP, NULL, 0,
+	  "Have the hypervisor write no PIPs, to see what is wrong then" },
 	{ NULL, 0, NULL, 0,
 	  "When to end, besides SIGINT, SIGTERM and SIGHUP:", GROUP_END },
 	{ "until", KEY_UNTIL, "WHAT", 0,
@@ -80,6 +84,8 @@ static const struct argp_option options[] = {
 	  "A triple fault is a crash meanwhile, not a reboot; Xen only" },
 	{ "duration", KEY_DURATION, "TIME", 0, "After so long: in s, or with ms, s" },
 	{ "max-size", KEY_MAX_SIZE, "SIZE", 0, "When the file is so large" },
+	{ "insns", KEY_INSNS, "N", 0,
+	  "When each vCPU has run N instructions; only in software mode" },
 	{ NULL, 0, NULL, 0, "Output:", GROUP_OUTPUT },
 	{ "output", 'o', "FILE", 0,
 	  "Write to FILE, \"-\" for standard output [the domain's name.xpt]" },
@@ -275,6 +281,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_IMAGE:
 		recorder->image = false;
+		return 0;
+	case KEY_NO_PIP:
+		recorder->trace.no_pip = true;
+		return 0;
+	case KEY_INSNS:
+		if (!select_number(arg, &recorder->trace.insns) || !recorder->trace.insns)
+			argp_error(state, "--insns: a number was expected, not '%s'",
+				   arg);
 		return 0;
 	case KEY_UNTIL:
 		set_until(state, arg);

@@ -31,6 +31,7 @@ static const char *end_name(enum recorder_end end)
 		[RECORDER_END_DURATION] = "the time was over",
 		[RECORDER_END_SIZE] = "the file was as large as asked for",
 		[RECORDER_END_GIVEN_UP] = "no vCPU could be traced any more",
+		[RECORDER_END_INSNS] = "as many instructions ran as were asked for",
 		[RECORDER_END_ERROR] = "the recorder failed",
 	};
 
@@ -114,16 +115,21 @@ void recorder_destroy(struct recorder *recorder)
 static struct xenpt_error *describe(struct recorder *recorder)
 {
 	const struct hv_info *info = recorder->domain->info;
+	const char *mode = recorder->domain->mode;
+	_cleanup_free_ char *backend = NULL;
 	struct xenpt_domain domain = {
 		.name = info->name ? info->name : "",
 		.uuid = info->uuid ? info->uuid : "",
 		.type = info->type,
-		.backend = recorder->domain->ops->name,
 		.vcpus = info->vcpus,
 		.memory = info->memory,
 	};
 	struct xenpt_cpu cpu = info->cpu;
 
+	if (asprintf(&backend, "%s%s%s%s", recorder->domain->ops->name, mode ? " (" : "",
+		     mode ? mode : "", mode ? ")" : "") < 0)
+		return xenpt_error_no_memory();
+	domain.backend = backend;
 	if (recorder->options.trace.mtc >= 0)
 		cpu.mtc_freq = (uint8_t)recorder->options.trace.mtc;
 	XENPT_TRY(xenpt_writer_cpu(recorder->writer, &cpu));
@@ -200,6 +206,10 @@ static struct xenpt_error *begin(struct recorder *recorder)
 	recorder->tracing = true;
 	if (recorder->options.size_given && domain->size_note)
 		recorder->ui->warn("-b: %s", domain->size_note);
+	if (domain->mode)
+		recorder->ui->warn("%s: %s is run one instruction at a time, and is very "
+				   "slow until the end",
+				   domain->mode, domain->info->name);
 	XENPT_TRY(find_rings(recorder));
 	return unless_ended(recorder, domain->ops->resume(domain));
 }
@@ -336,11 +346,16 @@ static void take_signal(struct recorder *recorder)
 		recorder->end = RECORDER_END_SIGNAL;
 }
 
-static bool all_given_up(const struct recorder *recorder)
+/* None is traced any more; *@done_ret: of one at least that was to be so. */
+static bool all_ended(const struct recorder *recorder, bool *done_ret)
 {
+	*done_ret = false;
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
-		if (!recorder->vcpus.data[i].given_up)
+		const struct recorder_vcpu *vcpu = &recorder->vcpus.data[i];
+
+		if (!vcpu->given_up && !vcpu->done)
 			return false;
+		*done_ret |= vcpu->done;
 	}
 	return true;
 }
@@ -349,11 +364,12 @@ static bool all_given_up(const struct recorder *recorder)
 static void check_limits(struct recorder *recorder)
 {
 	const struct recorder_options *options = &recorder->options;
+	bool done;
 
 	if (recorder->end)
 		return;
-	if (all_given_up(recorder))
-		recorder->end = RECORDER_END_GIVEN_UP;
+	if (all_ended(recorder, &done))
+		recorder->end = done ? RECORDER_END_INSNS : RECORDER_END_GIVEN_UP;
 	else if (options->duration &&
 		 recorder_now() - recorder->started >= options->duration)
 		recorder->end = RECORDER_END_DURATION;

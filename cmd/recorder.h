@@ -42,6 +42,7 @@ enum recorder_end {
 	RECORDER_END_DURATION,
 	RECORDER_END_SIZE,
 	RECORDER_END_GIVEN_UP,
+	RECORDER_END_INSNS,
 	RECORDER_END_ERROR,
 };
 
@@ -53,6 +54,7 @@ struct recorder_vcpu {
 	unsigned int troubles; /* tables rewritten, faults: too many end its trace */
 	bool given_up;
 	bool gone; /* its domain was destroyed, and the file says so */
+	bool done; /* as many instructions as were asked for have run */
 	unsigned int
 		broken; /* --flight: why what was there before is lost; 0: it is not */
 

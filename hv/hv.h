@@ -32,6 +32,11 @@ struct hv_domain {
 	 * change; NULL: they are, or nearly so. The domain's.
 	 */
 	char *size_note;
+	/*
+	 * How it is traced, where that is not by the CPU: "software mode"; NULL: it is.
+	 * Static.
+	 */
+	const char *mode;
 };
 
 enum hv_state {
@@ -74,6 +79,8 @@ struct hv_trace {
 	bool tsc;
 	int mtc, cyc;  /* RTIT_CTL.MTCFreq, CycThresh; -1: off */
 	bool lossless; /* a vCPU waits while its buffer is full of what is not consumed */
+	uint64_t insns; /* of each vCPU, then its trace ends; 0: any. Software mode */
+	bool no_pip;    /* have the hypervisor write no PIP, to show what comes of that */
 	/*
 	 * Say HV_EVENT_CODE before code that ran is changed, where the back-end can:
 	 * then the pages read at that time are those that ran.
@@ -96,6 +103,7 @@ struct hv_position {
 	bool error;    /* … : STATUS.Error, the CPU did not like the ToPA table */
 	bool tampered; /* the guest rewrote its ToPA table: bytes may be anything */
 	bool gone;     /* the domain was destroyed: what came last was not to be had */
+	bool done;     /* hv_trace.insns have run: nothing is written any more */
 };
 
 enum hv_event_type {
@@ -124,6 +132,9 @@ enum hv_level {
 	HV_NOTE, /* recording works, but … */
 	HV_BAD,  /* recording does not work */
 };
+
+/* hv_domain.mode: the hypervisor runs one instruction at a time. */
+#define HV_MODE_SOFTWARE "software mode"
 
 /* One thing that a host or domain can or cannot do. */
 struct hv_finding {

@@ -371,16 +371,30 @@ static struct xenpt_error *start_all(struct sim_domain *sim, const struct hv_tra
 	return resume(sim);
 }
 
+static struct xenpt_error *check_trace(const struct hv_trace *trace)
+{
+	if (trace->catch_triple_fault)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--catch-triple-fault is for Xen domains: a "
+					  "sim: guest that ends so has crashed anyway");
+	if (trace->insns)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--insns: not with an embedded guest, whose "
+					  "own length bounds it");
+	if (trace->no_pip)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--no-pip: an embedded guest is started so: "
+					  "-d sim:SCENARIO,no-pip");
+	return NULL;
+}
+
 static struct xenpt_error *sim_trace_start(struct hv_domain *domain,
 					   const struct hv_trace *trace)
 {
 	struct sim_domain *sim = of_domain(domain);
 	struct xenpt_error *err;
 
-	if (trace->catch_triple_fault)
-		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
-					  "--catch-triple-fault is for Xen domains: a "
-					  "sim: guest that ends so has crashed anyway");
+	XENPT_TRY(check_trace(trace));
 	sim->trace = *trace;
 	sim->trace.vcpus = NULL;
 	err = start_all(sim, trace);

@@ -24,6 +24,7 @@
 #include "hv/pt/msr.h"
 #include "hv/trace-ctl.h"
 #include "hv/vmtrace.h"
+#include "hv/vpt-op.h"
 #include "libxenpt/cleanup.h"
 
 #define PAGE 4096u
@@ -96,6 +97,7 @@ static struct xenpt_error *traced_already(uint32_t vcpu)
 
 static struct xenpt_error *vmtrace_open(struct xen_domain *xen)
 {
+	uint64_t version = 0, caps = 0;
 	uint32_t count = xen->info.vcpus;
 	struct vmtrace *vmtrace;
 
@@ -108,6 +110,11 @@ static struct xenpt_error *vmtrace_open(struct xen_domain *xen)
 		return xenpt_error_no_memory();
 	vmtrace->count = count;
 	xen->trace = vmtrace;
+	/* Stock Xen does not know the question. */
+	if (vpt_op(xen->host->xc, xen->domid, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
+		   &caps) == 0 &&
+	    caps & XENPT_CAP_STOCK_SOFT)
+		xen->domain.mode = HV_MODE_SOFTWARE;
 	return NULL;
 }
 
@@ -314,6 +321,8 @@ static struct xenpt_error *check_trace(const struct hv_trace *trace)
 		option = "--cyc";
 	else if (trace->lossless)
 		option = "--lossless";
+	else if (trace->insns)
+		option = "--insns";
 	if (!option)
 		return NULL;
 	return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,

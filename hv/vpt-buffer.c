@@ -182,7 +182,9 @@ struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 {
 	const struct vpt *vpt = vpt_of(xen);
 	uint64_t flags = (vpt->trace.lossless ? XENPT_SETUP_LOSSLESS : 0) |
+			 (vpt->trace.no_pip ? XENPT_SETUP_NO_PIP : 0) |
 			 (vpt->caps & XENPT_CAP_EPT ? 0 : XENPT_SETUP_SOFT);
+	uint64_t insns = vpt->trace.insns;
 	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
 	uint64_t gpa = buffer->layout->table_gpa;
 	int errnum;
@@ -199,6 +201,9 @@ struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 			buffer->set_up = xen->guard->list->set_up[vcpu] = false;
 		return vpt_failed(xen, vcpu, errnum, "cannot set its trace up");
 	}
+	if (insns && vpt_op(xen->host->xc, xen->domid, vcpu,
+			    XEN_DOMCTL_vmtrace_xenpt_budget, NULL, &insns) < 0)
+		return vpt_failed(xen, vcpu, errno, "cannot limit its trace");
 	return set_filters(xen, vcpu);
 }
 

@@ -32,7 +32,7 @@ static const char *remedy(int errnum)
 	case ENODEV:
 		return "this CPU cannot, or its interrupt for that is used by Xen's "
 		       "watchdog or vPMU: take \"watchdog\" or \"vpmu\" off Xen's "
-		       "command line";
+		       "command line; software mode takes \"apicv=0\" there";
 	default:
 		return vmtrace_remedy(errnum);
 	}
@@ -75,8 +75,9 @@ static const char *why_not(struct xen_host *host, const xc_domaininfo_t *info)
 		       "same version: build both from one source";
 	if (!(caps & (XENPT_CAP_EPT | XENPT_CAP_SOFT)))
 		return "the hypervisor has xenpt's patch, but this CPU cannot trace "
-		       "guests: it takes Intel PT whose output goes through EPT, or "
-		       "the monitor trap flag";
+		       "guests: it takes Intel PT whose output goes through EPT; or, "
+		       "for software mode, VMX with EPT and \"apicv=0\" on Xen's "
+		       "command line";
 	if (!(info->flags & XEN_DOMINF_hap))
 		return remedy(EOPNOTSUPP);
 	return NULL;
@@ -114,6 +115,9 @@ struct xenpt_error *vpt_check_trace(uint64_t caps, const struct hv_trace *trace)
 		option = "--mtc: this CPU has no MTC packets (CPUID.14H:EBX[3])";
 	else if (trace->cyc >= 0 && !(caps & XENPT_CAP_CYC))
 		option = "--cyc: this CPU has no CYC packets (CPUID.14H:EBX[1])";
+	else if (trace->insns && caps & XENPT_CAP_EPT)
+		option = "--insns: this CPU has PT, and does not count instructions: "
+			 "give --duration or --max-size";
 	else if (trace->lossless && (caps & LOSSLESS_CAPS) != LOSSLESS_CAPS)
 		option = "--lossless: this CPU does not tell when a part of a buffer "
 			 "is full (CPUID.14H:ECX[1], and its interrupt)";

@@ -48,6 +48,8 @@ static struct xenpt_error *vpt_open(struct xen_domain *xen)
 	xen->trace = vpt;
 	if (op(xen, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version, &vpt->caps) < 0)
 		return vpt_failed(xen, 0, errno, "cannot tell how it can be traced");
+	if (!(vpt->caps & XENPT_CAP_EPT))
+		xen->domain.mode = HV_MODE_SOFTWARE;
 	return NULL;
 }
 
@@ -70,7 +72,7 @@ static struct xenpt_error *enable(struct xen_domain *xen, uint32_t vcpu)
 static bool is_switched_off(struct xen_domain *xen, uint32_t vcpu)
 {
 	uint64_t own = XPT_STATUS_STOPPED | XPT_STATUS_ERROR | XENPT_STATUS_FAULT |
-		       XENPT_STATUS_ON;
+		       XENPT_STATUS_SPENT | XENPT_STATUS_ON;
 	uint64_t total = 0, status = 0;
 
 	return op(xen, vcpu, XEN_DOMCTL_vmtrace_xenpt_status, &total, &status) == 0 &&
@@ -412,6 +414,7 @@ static struct xenpt_error *ask_position(struct xen_domain *xen, uint32_t vcpu,
 	buffer->last.stopped = answer.status & XPT_STATUS_STOPPED;
 	buffer->last.error = answer.status & XPT_STATUS_ERROR;
 	buffer->last.fault = answer.status & XENPT_STATUS_FAULT;
+	buffer->last.done = answer.status & XENPT_STATUS_SPENT;
 	if (!take_answer(buffer, &answer))
 		buffer->last.tampered = true;
 	buffer->final = ended || !buffer->enabled;

@@ -86,8 +86,19 @@ static struct xenpt_error *check_patch(struct xen_check *check)
 				     "not there: domains are recorded by what stock Xen "
 				     "has, within its limits: xenpt-record(1)");
 	}
-	return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
-			     "there, version %" PRIu64, version);
+	check->stock_soft = caps & XENPT_CAP_STOCK_SOFT;
+	if (caps & XENPT_CAP_EPT || !(caps & XENPT_CAP_SOFT))
+		return xen_check_say(
+			check, HV_GOOD, "xenpt's patch", NULL,
+			"there, version %" PRIu64 "%s", version,
+			caps & XENPT_CAP_EPT ? ": the CPU traces, through EPT" : "");
+	return xen_check_say(
+		check, HV_NOTE, "xenpt's patch",
+		"nothing, to try things out; to record at speed it takes an "
+		"Intel CPU with Processor Trace through EPT",
+		"there, version %" PRIu64 ": software mode: the hypervisor "
+		"runs what is traced one instruction at a time, by %s",
+		version, caps & XENPT_CAP_MTF ? "the monitor trap flag" : "RFLAGS.TF");
 }
 
 /* ---- The machine --------------------------------------------------------- */
@@ -125,6 +136,12 @@ static struct xenpt_error *check_processor(struct xen_check *check,
 
 	xen_host_cpu(&cpu);
 	check->no_vmtrace = !can;
+	if (can && check->stock_soft)
+		return xen_check_say(check, HV_NOTE, "processor", no_pt_remedy(&cpu),
+				     "%s family %u model %u: no Processor Trace, but "
+				     "software mode also for vmtrace",
+				     cpu.intel ? "Intel" : "not Intel,", cpu.family,
+				     cpu.model);
 	return xen_check_say(check, can ? HV_GOOD : HV_BAD, "processor",
 			     no_pt_remedy(&cpu),
 			     "%s family %u model %u: Xen says that it %s",

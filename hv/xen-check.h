@@ -15,6 +15,7 @@ struct xen_check {
 	void *arg;
 	struct xen_host *host;
 	bool bad;        /* some finding was */
+	bool stock_soft; /* the hypervisor steps for vmtrace, too */
 	bool no_vmtrace; /* nothing is to be said of trace buffers */
 	bool no_sizes;   /* … nor asked of dom0's kernel */
 };

@@ -197,13 +197,45 @@ static void test_flight(void **state)
 	}
 }
 
+/* Where the hypervisor steps: the recording says so, and ends after so many steps. */
+static void test_software(void **state)
+{
+	for (int flight = 0; flight < 2; flight++) {
+		struct recorded recorded;
+		struct xenpt_file *file;
+		struct recording r;
+
+		vpt_recording_init(&r, 2);
+		r.rig.script->vpt_caps &= ~(uint64_t)XENPT_CAP_EPT;
+		r.rig.script->vpt_caps |= XENPT_CAP_SOFT;
+		r.end_at = NEVER;
+		r.options.trace.insns = 5000;
+		r.options.flight = flight;
+		record(&r);
+		check_error(r.err);
+		assert_int_equal(RECORDER_END_INSNS, r.end);
+		assert_non_null(strstr(r.warning, "software mode"));
+		check_error(xenpt_file_open(r.file.path, &file));
+		assert_string_equal("vpt (software mode)",
+				    xenpt_file_info(file)->domain->backend);
+		for (uint32_t i = 0; i < 2; i++) {
+			read_trace(file, i, &recorded);
+			assert_int_equal(0, recorded.gap_count);
+			check_bytes(&recorded, i, 0, 5000, 0);
+			free(recorded.bytes);
+		}
+		xenpt_file_close(file);
+		recording_deinit(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrap),     cmocka_unit_test(test_lossless),
 		cmocka_unit_test(test_lap),      cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_tampered), cmocka_unit_test(test_tampers_always),
-		cmocka_unit_test(test_flight),
+		cmocka_unit_test(test_flight),   cmocka_unit_test(test_software),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

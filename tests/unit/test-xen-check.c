@@ -172,7 +172,15 @@ static void test_good(void **state)
 	script->vpt_caps = XENPT_CAP_EPT;
 	check(NULL);
 	all_good(0);
-	found(HV_GOOD, "xenpt's patch", "there, version 1", NULL);
+	found(HV_GOOD, "xenpt's patch", "there, version 1: the CPU traces", NULL);
+	script->vpt_caps = XENPT_CAP_SOFT | XENPT_CAP_STOCK_SOFT;
+	check(NULL);
+	found(HV_NOTE, "xenpt's patch", "software mode: ", NULL);
+	found(HV_NOTE, "xenpt's patch", "by RFLAGS.TF", NULL);
+	found(HV_NOTE, "processor", "software mode also for vmtrace", NULL);
+	script->vpt_caps |= XENPT_CAP_MTF;
+	check(NULL);
+	found(HV_NOTE, "xenpt's patch", "by the monitor trap flag", NULL);
 	script->vpt_caps = 0;
 
 	check("guest");

@@ -21,7 +21,7 @@
 static const char *const names[] = {
 	"xenpt_caps",     "xenpt_setup",   "xenpt_enable",   "xenpt_disable",
 	"xenpt_position", "xenpt_status",  "xenpt_reset",    "xenpt_filter",
-	"xenpt_evtchn",   "xenpt_consume", "xenpt_teardown", "xenpt_window",
+	"xenpt_evtchn",   "xenpt_consume", "xenpt_teardown", "xenpt_budget",
 };
 
 /* ---- Guest frames -------------------------------------------------------- */
@@ -259,7 +259,7 @@ static void start(struct script_domain *domain, struct script_vpt *vpt)
 
 static bool ended(const struct script_vpt *vpt)
 {
-	return vpt->fault || vpt->topa.status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR);
+	return vpt->fault || vpt->spent || vpt->topa.status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR);
 }
 
 /* One byte. False: the vCPU waits, or its trace has ended. */
@@ -283,6 +283,10 @@ static bool put(struct script_domain *domain, struct script_vpt *vpt, uint8_t by
 	if (result != XPT_TOPA_OK || vpt->topa.interrupt)
 		notify(domain);
 	vpt->topa.interrupt = false;
+	if (done && vpt->insns && !--vpt->insns) {
+		vpt->spent = true;
+		notify(domain);
+	}
 	return done == 1;
 }
 
@@ -436,6 +440,8 @@ static void tell_status(const struct script_vpt *vpt, uint64_t *key, uint64_t *v
 		*value |= XENPT_STATUS_WAITS;
 	if (vpt->fault)
 		*value |= XENPT_STATUS_FAULT;
+	if (vpt->spent)
+		*value |= XENPT_STATUS_SPENT;
 	if (vpt->enabled && !ended(vpt))
 		*value |= XENPT_STATUS_ON;
 }
@@ -476,6 +482,11 @@ static int control(struct script_domain *domain, struct script_vpt *vpt, uint32_
 		return set_filter(vpt, *key, *value);
 	case XEN_DOMCTL_vmtrace_xenpt_consume:
 		return consume(vpt, *value);
+	case XEN_DOMCTL_vmtrace_xenpt_budget:
+		if (!(vpt->flags & XENPT_SETUP_SOFT))
+			return EINVAL;
+		vpt->insns = *value;
+		return 0;
 	case XEN_DOMCTL_vmtrace_xenpt_teardown:
 		tear_down(domain, vpt);
 		return 0;

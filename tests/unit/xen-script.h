@@ -47,6 +47,8 @@ struct script_vpt {
 	bool waits, fault;
 	bool counts; /* INT in each region */
 	uint64_t flags, ctl, base, size, consumed;
+	uint64_t insns; /* left; each byte of trace is one's. 0: any */
+	bool spent;
 	uint64_t largest; /* of the regions: 4 KiB << */
 	uint64_t cr3_match, addr[8];
 	struct xpt_topa topa;
