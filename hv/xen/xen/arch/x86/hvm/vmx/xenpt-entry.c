@@ -45,8 +45,8 @@ static bool account(struct xenpt_vcpu *xp)
     const struct xenpt_output *out = &xp->out;
     uint32_t pos, size;
 
-    /* The generator is Xen's own. */
-    if ( xenpt_is_soft(xp) )
+    /* The generator is Xen's own, or nobody asks. */
+    if ( xenpt_is_soft(xp) || (xp->flags & XENPT_SETUP_GUEST) )
     {
         xp->total = xp->topa.written;
         return true;
@@ -70,6 +70,9 @@ void xenpt_reset(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     if ( xenpt_is_soft(xp) )
         xenpt_soft_reset(v, xp);
+    else if ( xp->flags & XENPT_SETUP_GUEST )
+        xpt_topa_init(&xp->topa, &xenpt_p2m_ops, v, 0, 0, 0, false, paddr_bits,
+                      xenpt_single_entry(xp->caps));
     else
         xpt_topa_init(&xp->topa, &xenpt_output_ops, &xp->out,
                       xp->out.tables[0].base, 0, 0, false, paddr_bits,
@@ -157,6 +160,17 @@ void xenpt_assist(struct vcpu *v)
 
     if ( xenpt_is_soft(xp) )
         xenpt_soft_assist(v, xp);
+    else if ( (xp->flags & XENPT_SETUP_GUEST) && xenpt_runs(xp) )
+        xenpt_inject(v, xp);
+
+    if ( xp->pmi )
+    {
+        xp->pmi = false;
+        if ( xp->flags & XENPT_SETUP_GUEST )
+            xenpt_guest_pmi(v);
+        else
+            xp->notify = true;
+    }
 
     if ( xenpt_runs(xp) && !xp->waits && xenpt_is_full(xp) )
     {
@@ -180,7 +194,8 @@ void xenpt_assist(struct vcpu *v)
 void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     switch ( xpt_pip_inject(&xp->pip, &xp->topa, xp->msrs.ctl,
-                            v->arch.hvm.hw_cr[3], xenpt_is_pae(v), true) )
+                            v->arch.hvm.hw_cr[3], xenpt_is_pae(v),
+                            !(xp->flags & XENPT_SETUP_GUEST)) )
     {
     case XPT_PIP_NONE:
         return;
@@ -198,7 +213,7 @@ void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp)
     if ( xp->topa.interrupt )
     {
         xp->topa.interrupt = false;
-        xp->notify = true;
+        xp->pmi = true;
     }
     if ( !account(xp) )
         xenpt_end(xp);
@@ -250,7 +265,7 @@ void xenpt_vmenter(struct vcpu *v)
     if ( !xenpt_runs(xp) )
         return;
 
-    if ( !(xp->flags & XENPT_SETUP_NO_PIP) )
+    if ( !(xp->flags & (XENPT_SETUP_NO_PIP | XENPT_SETUP_GUEST)) )
         xenpt_inject(v, xp);
 
     if ( xp->reload && !xp->fault )
@@ -288,7 +303,7 @@ bool xenpt_pmi(void)
     apic_write(APIC_LVTPC, PMU_APIC_VECTOR);
     xp = is_hvm_vcpu(v) ? v->arch.hvm.vmx.xenpt : NULL;
     if ( xp )
-        xp->notify = true;
+        xp->pmi = true;
 
     /* A vPMU that has come since has its own to see to. */
     return status == GLOBAL_STATUS_TOPA || vpmu_mode == XENPMU_MODE_OFF;

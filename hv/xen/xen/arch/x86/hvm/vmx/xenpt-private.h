@@ -91,6 +91,8 @@ struct xenpt_step {
 
 /* Internal, with XENPT_SETUP_*: the output is v->vmtrace.pg. */
 #define XENPT_SETUP_STOCK (1u << 31)
+/* The guest's own trace: its tables, and no accounts. */
+#define XENPT_SETUP_GUEST (1u << 30)
 
 struct xenpt_vcpu {
     unsigned int flags; /* XENPT_SETUP_* */
@@ -102,6 +104,7 @@ struct xenpt_vcpu {
     bool moved;  /* nor where the output is */
     bool waits;
     bool notify;
+    bool pmi; /* a region with INT is full */
 
     struct xpt_msrs msrs; /* CTL and the filters */
     struct xpt_topa topa; /* OUTPUT_BASE, MASK_PTRS, STATUS */
@@ -138,9 +141,11 @@ static inline bool xenpt_ended(const struct xenpt_vcpu *xp)
 struct xenpt_cpu {
     struct xpt_caps caps;
     bool available;
-    bool conceal_exit, conceal_entry;
+    bool conceal_guest, conceal_exit, conceal_entry;
 };
 extern struct xenpt_cpu xenpt_cpu;
+extern bool xenpt_opt_guest;
+void xenpt_write_controls(struct vcpu *v, bool on);
 
 /* Disable, unpin, forget. */
 void xenpt_teardown(struct vcpu *v);
@@ -171,6 +176,9 @@ void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp);
 /* Nothing more is traced until a reset. */
 void xenpt_end(struct xenpt_vcpu *xp);
 
+/* Looked up in the p2m as the CPU does by EPT; of a vCPU. IRQs on. */
+extern const struct xpt_mem_ops xenpt_p2m_ops;
+
 /* Software mode, what is told to the generator: xenpt-soft.c. */
 void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp);
 /* Before each entry, IRQs on. */
@@ -188,6 +196,10 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
 void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp);
 /* The VMCS is Xen's own again. */
 void xenpt_step_undo(struct vcpu *v);
+
+/* The guest's own trace: xenpt-guest.c. */
+void xenpt_guest_pmi(struct vcpu *v);
+void xenpt_guest_free(struct vcpu *v);
 
 /* Software mode into the stock interface's buffer: xenpt-stock.c. */
 extern const struct xpt_mem_ops xenpt_stock_ops;

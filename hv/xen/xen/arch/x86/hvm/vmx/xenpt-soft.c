@@ -83,7 +83,7 @@ static bool cf_check soft_write(void *arg, uint64_t gpa, const void *buf,
     return true;
 }
 
-static const struct xpt_mem_ops soft_ops = {
+const struct xpt_mem_ops xenpt_p2m_ops = {
     .read = soft_read,
     .write = soft_write,
 };
@@ -99,10 +99,10 @@ void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp)
         xpt_topa_init(&xp->topa, &xenpt_stock_ops, v, 0, 0, 0, true,
                       paddr_bits, false);
     else
-        xpt_topa_init(&xp->topa, &soft_ops, v, xp->out.tables[0].base, 0, 0,
-                      false, paddr_bits, xenpt_single_entry(xp->caps));
+        xpt_topa_init(&xp->topa, &xenpt_p2m_ops, v, xp->out.tables[0].base, 0,
+                      0, false, paddr_bits, xenpt_single_entry(xp->caps));
     xpt_soft_init(&step->gen, &xp->topa, &xp->msrs, cpu_khz / 100000,
-                  MTC_SHIFT, true);
+                  MTC_SHIFT, !(xp->flags & XENPT_SETUP_GUEST));
 }
 
 /* ---- What the guest did -------------------------------------------------- */
@@ -245,10 +245,12 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
     }
 
     xp->total = xp->topa.written;
-    if ( xp->topa.interrupt || ended != xenpt_ended(xp) || fault != xp->fault )
+    if ( ended != xenpt_ended(xp) || fault != xp->fault )
+        xp->notify = true;
+    if ( xp->topa.interrupt )
     {
         xp->topa.interrupt = false;
-        xp->notify = true;
+        xp->pmi = true;
     }
     /* What was met in mid-step. */
     if ( xp->fault || xenpt_ended(xp) )

@@ -26,7 +26,32 @@
 #define CTL_XEN (XPT_CTL_TRACE_EN | XPT_CTL_FABRIC_EN | XPT_CTL_TOPA)
 
 static bool __read_mostly opt_xenpt = true;
-boolean_param("xenpt", opt_xenpt);
+bool __read_mostly xenpt_opt_guest;
+
+/* "xenpt=<bool>", "xenpt=guest": guests may use PT, too. */
+static int __init cf_check parse_xenpt(const char *s)
+{
+    const char *end;
+    int val, rc = 0;
+
+    do {
+        end = strchr(s, ',');
+        if ( !end )
+            end = strchr(s, '\0');
+
+        if ( (val = parse_bool(s, end)) >= 0 )
+            opt_xenpt = val;
+        else if ( (val = parse_boolean("guest", s, end)) >= 0 )
+            xenpt_opt_guest = val;
+        else
+            rc = -EINVAL;
+
+        s = end + 1;
+    } while ( *end );
+
+    return rc;
+}
+custom_param("xenpt", parse_xenpt);
 
 struct xenpt_cpu __read_mostly xenpt_cpu;
 
@@ -57,6 +82,8 @@ static void probe(uint32_t secondary, uint64_t misc, struct xenpt_cpu *cpu)
 
     exit = allowed(MSR_IA32_VMX_EXIT_CTLS);
     entry = allowed(MSR_IA32_VMX_ENTRY_CTLS);
+    cpu->conceal_guest = allowed(MSR_IA32_VMX_PROCBASED_CTLS2) &
+                         SECONDARY_EXEC_CONCEAL_FROM_PT;
     cpu->conceal_exit = exit & VM_EXIT_CONCEAL_FROM_PT;
     cpu->conceal_entry = entry & VM_ENTRY_CONCEAL_FROM_PT;
     cpu->available = (caps->ecx0 & XPT_CAP0_ECX_TOPA) &&
@@ -159,8 +186,9 @@ static uint64_t capabilities(void)
 
 /* ---- The VMCS of a paused vCPU ------------------------------------------- */
 
-static void write_controls(struct vcpu *v, bool on)
+void xenpt_write_controls(struct vcpu *v, bool on)
 {
+    const struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
     const uint32_t entry_bits = VM_ENTRY_LOAD_RTIT_CTL |
         (xenpt_cpu.conceal_entry ? VM_ENTRY_CONCEAL_FROM_PT : 0);
     const uint32_t exit_bits = VM_EXIT_CLEAR_RTIT_CTL |
@@ -177,18 +205,23 @@ static void write_controls(struct vcpu *v, bool on)
         entry |= entry_bits;
         exit |= exit_bits;
         v->arch.hvm.vmx.secondary_exec_control |= SECONDARY_EXEC_PT_USE_GPA;
+        /* In its own trace a guest sees no hypervisor: PIPs have NR=0. */
+        if ( (xp->flags & XENPT_SETUP_GUEST) && xenpt_cpu.conceal_guest )
+            v->arch.hvm.vmx.secondary_exec_control |=
+                SECONDARY_EXEC_CONCEAL_FROM_PT;
     }
     else
     {
         entry &= ~(unsigned long)entry_bits;
         exit &= ~(unsigned long)exit_bits;
-        v->arch.hvm.vmx.secondary_exec_control &= ~SECONDARY_EXEC_PT_USE_GPA;
+        v->arch.hvm.vmx.secondary_exec_control &=
+            ~(SECONDARY_EXEC_PT_USE_GPA | SECONDARY_EXEC_CONCEAL_FROM_PT);
     }
     __vmwrite(VM_ENTRY_CONTROLS, entry);
     __vmwrite(VM_EXIT_CONTROLS, exit);
     vmx_update_secondary_exec_control(v);
     __vmwrite(GUEST_IA32_RTIT_CTL,
-              on ? v->arch.hvm.vmx.xenpt->msrs.ctl : 0);
+              on ? xp->msrs.ctl : 0);
 
     vmx_vmcs_exit(v);
 }
@@ -272,7 +305,7 @@ static int enable(struct vcpu *v, struct xenpt_vcpu *xp, uint64_t ctl)
     xp->enabled = true;
     xp->reload = true;
     if ( !xenpt_is_soft(xp) )
-        write_controls(v, true);
+        xenpt_write_controls(v, true);
 
     return 0;
 }
@@ -290,7 +323,7 @@ static void disable(struct vcpu *v)
         xenpt_step_undo(v);
     }
     else
-        write_controls(v, false);
+        xenpt_write_controls(v, false);
     xp->enabled = false;
     xp->msrs.ctl &= ~XPT_CTL_TRACE_EN;
     go_on(v);
@@ -398,8 +431,8 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    /* The stock interface's is not for this one to end. */
-    if ( xp && !xenpt_is_held(v) )
+    /* The stock interface's, or the guest's, is not for this one to end. */
+    if ( xp && (xp->flags & (XENPT_SETUP_STOCK | XENPT_SETUP_GUEST)) )
         return -EBUSY;
 
     switch ( op->cmd )
@@ -524,7 +557,10 @@ void xenpt_domain_relinquish(struct domain *d)
     struct vcpu *v;
 
     for_each_vcpu ( d, v )
+    {
         xenpt_teardown(v);
+        xenpt_guest_free(v);
+    }
     /* Dying, it has closed its ports. */
     d->arch.hvm.vmx.xenpt_port = 0;
 }

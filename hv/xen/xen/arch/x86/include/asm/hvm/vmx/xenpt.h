@@ -12,6 +12,7 @@
 #include <public/xenpt.h>
 
 struct xen_domctl_vmtrace_op;
+struct cpuid_leaf;
 
 #ifdef CONFIG_HVM
 
@@ -30,7 +31,7 @@ static inline bool xenpt_owns(const struct vcpu *v)
     return unlikely(v->arch.hvm.vmx.xenpt);
 }
 
-/* By this interface, that is, not the stock one. */
+/* By this interface or the guest, that is, not the stock one. */
 bool xenpt_is_held(const struct vcpu *v);
 
 /* The vCPU's MSRs are no longer, or not yet, in the CPU. */
@@ -57,6 +58,15 @@ void xenpt_stock_settle(struct vcpu *v);
 /* VMFUNC 0, which exits while PT runs. */
 bool xenpt_vmfunc(const struct cpu_user_regs *regs);
 
+/* PT for the guest itself: xenpt=guest. */
+bool xenpt_guest_has(const struct domain *d);
+/* Adds to the leaf what that brings. */
+void xenpt_guest_cpuid(const struct domain *d, uint32_t leaf, uint32_t subleaf,
+                       struct cpuid_leaf *res);
+/* X86EMUL_*; UNHANDLEABLE: no MSR of PT's. */
+int xenpt_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val);
+int xenpt_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
+
 #else /* !CONFIG_HVM */
 
 static inline int xenpt_domctl(struct domain *d,
@@ -69,6 +79,19 @@ static inline bool xenpt_pmi(void)
 {
     return false;
 }
+
+static inline bool xenpt_guest_has(const struct domain *d)
+{
+    return false;
+}
+
+static inline void xenpt_guest_cpuid(const struct domain *d, uint32_t leaf,
+                                     uint32_t subleaf, struct cpuid_leaf *res)
+{
+}
+
+int xenpt_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val);
+int xenpt_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
 
 #endif /* CONFIG_HVM */
 
