@@ -140,7 +140,8 @@ guest_create()
 	# of the instruction.
 	echo 'tsc_mode="native"' >>"$name.cfg"
 	rm -f "$(guest_console "$name")" # an earlier one's
-	xl create -q "$name.cfg" >"$name.create" 2>&1 || {
+	# shellcheck disable=SC2086
+	xl create -q ${guest_paused:+-p} "$name.cfg" >"$name.create" 2>&1 || {
 		note "$(cat "$name.create")"
 		return 1
 	}
@@ -151,7 +152,7 @@ guest_small()
 {
 	local name=$1 scenario=$2
 	shift 2
-	guest_create "$name" "scenario=$scenario seed=1 tick=2000000" \
+	guest_create "$name" "scenario=$scenario seed=1 tick=${guest_tick:-2000000}" \
 		'kernel="/guest/xenpt-guest.elf"' 'memory=32' 'vcpus=1' "$@"
 }
 

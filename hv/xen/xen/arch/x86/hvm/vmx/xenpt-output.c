@@ -201,12 +201,20 @@ static int cf_check compare(const void *a, const void *b)
     return x->gfn < y->gfn ? -1 : x->gfn > y->gfn;
 }
 
+static void cf_check swap_pages(void *a, void *b, size_t size)
+{
+    struct xenpt_page *x = a, *y = b, z = *x;
+
+    *x = *y;
+    *y = z;
+}
+
 static int map(struct xenpt_output *out)
 {
     mfn_t *mfns;
     unsigned int i;
 
-    sort(out->pages, out->nr_pages, sizeof(*out->pages), compare, NULL);
+    sort(out->pages, out->nr_pages, sizeof(*out->pages), compare, swap_pages);
     for ( i = 1; i < out->nr_pages; i++ )
         if ( out->pages[i - 1].gfn == out->pages[i].gfn )
             return -EDOM;

@@ -92,6 +92,7 @@ void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     struct xenpt_step *step = &xp->step;
     uint64_t budget = step->budget;
+    unsigned long ratio;
 
     memset(step, 0, sizeof(*step));
     step->budget = budget;
@@ -101,8 +102,10 @@ void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp)
     else
         xpt_topa_init(&xp->topa, &xenpt_p2m_ops, v, xp->out.tables[0].base, 0,
                       0, false, paddr_bits, xenpt_single_entry(xp->caps));
-    xpt_soft_init(&step->gen, &xp->topa, &xp->msrs, cpu_khz / 100000,
-                  MTC_SHIFT, !(xp->flags & XENPT_SETUP_GUEST));
+    /* CBR: the core's clock by the bus', of 100 MHz; a decoder refuses 0. */
+    ratio = max(min(cpu_khz / 100000, 255ul), 1ul);
+    xpt_soft_init(&step->gen, &xp->topa, &xp->msrs, ratio, MTC_SHIFT,
+                  !(xp->flags & XENPT_SETUP_GUEST));
 }
 
 /* ---- What the guest did -------------------------------------------------- */
