@@ -197,6 +197,8 @@ static void on_code(uc_engine *uc, uint64_t ip, uint32_t size, void *arg)
 		return;
 	}
 	fetch(vcpu, ip, size);
+	if (!vcpu->now.cpl && insn_may_be_forced(&vcpu->insn))
+		fetch(vcpu, ip, XPT_INSN_MAX);
 	if (sim->changer) {
 		stop(sim, SIM_STOP_LIMIT);
 		return;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include <string.h>
+
 #include "hv/sim/machine.h"
 
 /* Prefixes, and what is behind them. */
@@ -113,6 +115,28 @@ static enum sim_exit two_bytes(const uint8_t *bytes, size_t size, uint8_t cpl,
 	return cpl ? SIM_EXIT_NONE : exit;
 }
 
+static const uint8_t forced[] = { 0x0f, 0x0b, 'x', 'e', 'n' };
+
+bool insn_may_be_forced(const struct xpt_insn *insn)
+{
+	return insn->size >= 2 && memcmp(insn->bytes, forced, 2) == 0;
+}
+
+/* Xen's hvm_fep: it emulates what is behind the prefix. Here only what writes CR3. */
+static enum sim_exit forced_exit(const struct xpt_insn *insn,
+				 const struct xpt_cpu_state *at, uint8_t *size_ret)
+{
+	struct xpt_insn behind = { .size = insn->size - sizeof(forced) };
+	uint8_t size;
+	bool stale;
+
+	memcpy(behind.bytes, insn->bytes + sizeof(forced), behind.size);
+	if (insn_exit(&behind, at, &size, &stale) != SIM_EXIT_MOV_TO_CR3)
+		return SIM_EXIT_NONE;
+	*size_ret = sizeof(forced) + size;
+	return SIM_EXIT_FORCED_CR3;
+}
+
 enum sim_exit insn_exit(const struct xpt_insn *insn, const struct xpt_cpu_state *at,
 			uint8_t *size_ret, bool *stale_ret)
 {
@@ -125,6 +149,9 @@ enum sim_exit insn_exit(const struct xpt_insn *insn, const struct xpt_cpu_state 
 	*stale_ret = false;
 	if (!size || opcode.lock)
 		return SIM_EXIT_NONE;
+	if (!at->cpl && insn->size > sizeof(forced) &&
+	    memcmp(insn->bytes, forced, sizeof(forced)) == 0)
+		return forced_exit(insn, at, size_ret);
 	switch (bytes[0]) {
 	case 0x0f:
 		if (size > 1)

@@ -81,8 +81,9 @@ static void put_start_info(struct sim *sim)
 	};
 
 	memcpy(sim->memory.ram + START_INFO, &info, sizeof(info));
-	snprintf((char *)sim->memory.ram + COMMAND_LINE, SIM_PAGE, "scenario=%s seed=%ju",
-		 sim->scenario.guest, (uintmax_t)sim->scenario.seed);
+	snprintf((char *)sim->memory.ram + COMMAND_LINE, SIM_PAGE,
+		 "scenario=%s seed=%ju%s", sim->scenario.guest,
+		 (uintmax_t)sim->scenario.seed, sim->scenario.more);
 }
 
 /* For who wants its symbols. */

@@ -54,6 +54,7 @@ enum sim_exit {
 	SIM_EXIT_WRMSR,
 	SIM_EXIT_HLT,
 	SIM_EXIT_MOV_TO_CR3,
+	SIM_EXIT_FORCED_CR3, /* … behind Xen's forced emulation prefix */
 	/* Those that Unicorn does not do as a CPU; to the guest they are no exits. */
 	SIM_CPU_RDTSC,
 	SIM_CPU_RDTSCP,
@@ -161,7 +162,8 @@ struct sim {
 	enum sim_exit exit;
 	uint64_t stop_at;
 	uint32_t interrupt;
-	bool forget_code; /* PT wrote where code was */
+	uint64_t cr3_writes; /* that exited */
+	bool forget_code;    /* PT wrote where code was */
 
 	/* watch.c */
 	bool watching;
@@ -220,6 +222,8 @@ void cpu_skip(struct vcpu *vcpu);
  */
 enum sim_exit insn_exit(const struct xpt_insn *insn, const struct xpt_cpu_state *at,
 			uint8_t *size_ret, bool *stale_ret);
+/* Whether the hypervisor wants to see the bytes behind it: UD2. */
+bool insn_may_be_forced(const struct xpt_insn *insn);
 /* Whether it begins with REP or REPNE. */
 bool insn_is_rep(const struct xpt_insn *insn, bool wide);
 /* Whether RFLAGS.IF may be another behind it. */

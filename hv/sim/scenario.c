@@ -50,6 +50,14 @@ const struct sim_scenario sim_scenarios[] = {
 		.vcpus = 1,
 		.seed = 1,
 	},
+	{
+		.name = "paths",
+		.about = "processes and a kernel that log where they go; 20 rounds",
+		.guest = "paths",
+		.vcpus = 1,
+		.seed = 1,
+		.more = " rounds=20",
+	},
 	{},
 };
 
@@ -78,13 +86,22 @@ static bool parse_topa(const char *value, char *ret, size_t size)
 	       parse_text(value, ret, size);
 }
 
-static bool parse_seed(const char *value, uint64_t *ret)
+static bool parse_number(const char *value, uint64_t *ret)
 {
 	char *end;
 
 	errno = 0;
 	*ret = strtoull(value, &end, 10);
 	return !errno && *value >= '0' && *value <= '9' && !*end;
+}
+
+/* For the guest's command line, where what comes first counts. */
+static bool parse_guest(const char *option, const char *value, char *more, size_t size)
+{
+	_cleanup_free_ char *rest = strdup(more);
+
+	return rest && *value && !strchr(value, ' ') &&
+	       (size_t)snprintf(more, size, " %s=%s%s", option, value, rest) < size;
 }
 
 static bool parse_option(char *option, struct sim_scenario *scenario)
@@ -99,10 +116,20 @@ static bool parse_option(char *option, struct sim_scenario *scenario)
 		return scenario->tiny = true;
 	if (!value && strcmp(option, "stop") == 0)
 		return scenario->stop = true;
+	if (!value && strcmp(option, "cr3-exits") == 0)
+		return scenario->cr3_exits = true;
+	if (!value && strcmp(option, "stay") == 0)
+		return parse_guest(option, "1", scenario->more, sizeof(scenario->more));
+	if (value && (strcmp(option, "cr3") == 0 || strcmp(option, "rounds") == 0))
+		return parse_guest(option, value, scenario->more, sizeof(scenario->more));
+	if (value && strcmp(option, "deny") == 0) {
+		scenario->cr3_exits = true;
+		return parse_number(value, &scenario->deny);
+	}
 	if (value && strcmp(option, "topa") == 0)
 		return parse_topa(value, scenario->topa, sizeof(scenario->topa));
 	if (value && strcmp(option, "seed") == 0)
-		return parse_seed(value, &scenario->seed);
+		return parse_number(value, &scenario->seed);
 	if (value && strcmp(option, "truth") == 0)
 		return parse_text(value, scenario->truth, sizeof(scenario->truth));
 	return false;
@@ -128,7 +155,9 @@ struct xenpt_error *sim_scenario_parse(const char *text, struct sim_scenario *re
 			return xenpt_error_create(
 				XENPT_ERROR_INVALID,
 				"scenario '%s': not understood: '%s'; there are no-pip, "
-				"topa=SIZE+SIZE..., stop, tiny, seed=NUMBER, truth=FILE",
+				"cr3-exits, deny=NUMBER, topa=SIZE+SIZE..., stop, tiny, "
+				"seed=NUMBER, truth=FILE; of paths also rounds=NUMBER, "
+				"cr3=mov|fep|deny, stay",
 				scenario.name, option);
 	}
 	*ret = scenario;

@@ -27,11 +27,13 @@ struct sim_scenario {
 	const char *guest; /* static: the guest's scenario= */
 	uint32_t vcpus;
 	bool cr3_exits; /* every CR3 write is emulated */
+	uint64_t deny;  /* … and each deny-th is not done; 0: all are */
 	bool no_pip;    /* … and no PIP is injected for it */
 	bool tiny;      /* the smallest buffer that works */
 	bool stop;      /* the last region stops the trace instead of going round */
 	char topa[128]; /* sizes of regions, "4k+64k+4k"; "": the client's choice */
 	uint64_t seed;
+	char more[64];   /* of the guest's command line: " KEY=VALUE" for each */
 	char truth[256]; /* a file to write what really ran to; "": none */
 };
 

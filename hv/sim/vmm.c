@@ -363,6 +363,9 @@ static void do_cr3(struct vcpu *vcpu)
 	uint8_t modrm = insn->bytes[insn->size - 1];
 	unsigned int reg = modrm & 7;
 
+	if (vcpu->sim->scenario.deny &&
+	    ++vcpu->sim->cr3_writes % vcpu->sim->scenario.deny == 0)
+		return;
 	/* REX.B is in the last prefix. */
 	if (insn->size > 3 && (insn->bytes[insn->size - 4] & 0xf1) == 0x41)
 		reg += 8;
@@ -401,6 +404,7 @@ void vmm_exit(struct vcpu *vcpu)
 		vcpu->halted = true;
 		break;
 	case SIM_EXIT_MOV_TO_CR3:
+	case SIM_EXIT_FORCED_CR3:
 		do_cr3(vcpu);
 		break;
 	default:

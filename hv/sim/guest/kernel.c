@@ -41,6 +41,29 @@ static void parse_word(char *to, size_t size, const char *text)
 	to[i] = '\0';
 }
 
+static bool is_equal(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static enum cr3_way parse_cr3_way(const char *text)
+{
+	char word[8];
+
+	parse_word(word, sizeof(word), text);
+	if (is_equal(word, "fep"))
+		return CR3_FEP;
+	if (is_equal(word, "deny"))
+		return CR3_DENY;
+	if (!is_equal(word, "mov"))
+		panic("cr3= is mov, fep or deny", NULL);
+	return CR3_MOV;
+}
+
 static void options_parse(const char *line)
 {
 	const char *value;
@@ -54,6 +77,13 @@ static void options_parse(const char *line)
 	value = option_find(line, "tick=");
 	if (value)
 		options.tick = parse_number(value);
+	value = option_find(line, "rounds=");
+	if (value)
+		options.rounds = parse_number(value);
+	value = option_find(line, "cr3=");
+	if (value)
+		options.cr3 = parse_cr3_way(value);
+	options.stays = option_find(line, "stay");
 }
 
 static void demo_start(void)
@@ -96,6 +126,14 @@ static void introspect_start(void)
 	thread_new("introspect", introspect_thread);
 }
 
+static void paths_start(void)
+{
+	path_init();
+	process_new(&program_left);
+	process_new(&program_right);
+	process_new(&program_narrow);
+}
+
 static const struct scenario {
 	const char *name;
 	void (*start)(void);
@@ -104,16 +142,8 @@ static const struct scenario {
 	{ "demo", demo_start, 6000 },       { "crash", crash_start, 6000 },
 	{ "smp", smp_start, 6000 },         { "jit", jit_start, 6000 },
 	{ "hostile", hostile_start, 6000 }, { "introspect", introspect_start, 2000 },
+	{ "paths", paths_start, 3000 },
 };
-
-static bool is_equal(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
 
 static const struct scenario *scenario_find(const char *name)
 {

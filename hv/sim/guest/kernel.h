@@ -90,10 +90,18 @@ void switch_to(uint64_t **save, uint64_t *load);
 void print(const char *format, ...);
 
 /* kernel.c */
+enum cr3_way {
+	CR3_MOV,
+	CR3_FEP,  /* Xen's forced emulation prefix before it */
+	CR3_DENY, /* again and again, until it is done */
+};
 extern struct options {
 	char scenario[16];
 	uint64_t seed;
-	uint64_t tick; /* 0: the scenario's */
+	uint64_t tick;    /* 0: the scenario's */
+	uint64_t rounds;  /* paths; 0: for ever */
+	enum cr3_way cr3; /* how CR3 is written when another process' turn comes */
+	bool stays;       /* when all have exited, do not power off */
 } options;
 void kernel_main(uint64_t start_info);
 void secondary_main(uint64_t id);
@@ -112,7 +120,9 @@ _Noreturn void machine_shutdown(uint32_t reason);
 /* memory.c */
 uint64_t page_alloc(void);
 void page_map(uint64_t cr3, uint64_t address, uint64_t entry);
+void page_map_2m(uint64_t cr3, uint64_t address, uint64_t entry);
 void page_unmap(uint64_t cr3, uint64_t address);
+void page_hide(uint64_t cr3, uint64_t address);
 uint64_t address_space_new(void);
 bool demand_page(struct process *process, uint64_t address);
 bool page_replace(struct process *process, uint64_t to, uint64_t from);
@@ -120,6 +130,7 @@ bool page_replace(struct process *process, uint64_t to, uint64_t from);
 /* process.c */
 extern struct process processes[8];
 extern const struct program program_sort, program_primes, program_jit, program_compat;
+extern const struct program program_left, program_right, program_narrow;
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 void process_new(const struct program *program);
@@ -129,6 +140,19 @@ void schedule(void);
 void schedule_done(void);
 void yield(void);
 _Noreturn void idle(void);
+
+/* path.c: scenario=paths */
+extern bool path_is_on;
+void path_init(void);
+void path_process_new(struct process *process);
+bool path_round(const struct process *process, uint64_t round);
+
+/* That this ran is logged: path.h. */
+INSN void path_point(void)
+{
+	if (__builtin_expect(path_is_on, 0))
+		asm volatile("call path_log" : : : "rax", "rcx", "rdx", "cc", "memory");
+}
 
 /* trap.c, syscall.c */
 void trap(struct frame *frame);

@@ -6,7 +6,8 @@
 #include "abi.h"
 
 #define PAGE_SIZE 4096
-#define FREE_BASE (4u << 20) /* physical: the allocator's, up to GUEST_RAM_SIZE */
+#define FREE_BASE (4u << 20) /* physical: the allocator's, … */
+#define FREE_END (30u << 20) /* … up to here; then path.h's */
 
 /* A process' addresses: README.md. */
 #define USER_IMAGE 0x00400000
@@ -14,6 +15,8 @@
 #define USER_HEAP_END 0x10100000
 #define USER_CODE 0x20000000 /* written and executed */
 #define USER_CODE_END 0x20010000
+#define USER_LOG 0x60000000  /* scenario=paths: path.h; 2 MiB */
+#define USER_SELF 0x60200000 /* … and the process' CR3 / 4096 */
 #define USER_STACK 0x7fff0000
 #define USER_STACK_END 0x80000000
 
@@ -47,6 +50,7 @@
 #define PTE_USER 0x004
 #define PTE_UNCACHED 0x010
 #define PTE_TABLE 0x003
+#define PTE_LARGE 0x080
 #define PTE_KERNEL_2M 0x183 /* global */
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000ffffffffff000ull

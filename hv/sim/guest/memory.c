@@ -14,33 +14,55 @@ uint64_t page_alloc(void)
 	page = next_page;
 	next_page += PAGE_SIZE;
 	spin_unlock(&page_lock);
-	if (page >= GUEST_RAM_SIZE)
+	if (page >= FREE_END)
 		panic("out of memory", NULL);
 	zero_words(at_physical(page), PAGE_SIZE / 8);
 	return page;
 }
 
-static uint64_t *page_entry(uint64_t table, uint64_t address, int level)
+/* In the table of level @leaf; those above it are made. */
+static uint64_t *page_entry(uint64_t table, uint64_t address, int level, int leaf)
 {
 	uint64_t *entry = at_physical(table & PTE_ADDRESS);
 
 	entry += address >> (12 + 9 * level) & 511;
-	if (level == 0)
+	if (level == leaf)
 		return entry;
 	if (!(*entry & PTE_PRESENT))
 		*entry = page_alloc() | PTE_USER | PTE_WRITE | PTE_PRESENT;
-	return page_entry(*entry, address, level - 1);
+	return page_entry(*entry, address, level - 1, leaf);
 }
 
 void page_map(uint64_t cr3, uint64_t address, uint64_t entry)
 {
-	*page_entry(cr3, address, 3) = entry | PTE_PRESENT;
+	*page_entry(cr3, address, 3, 0) = entry | PTE_PRESENT;
+}
+
+void page_map_2m(uint64_t cr3, uint64_t address, uint64_t entry)
+{
+	*page_entry(cr3, address, 3, 1) = entry | PTE_LARGE | PTE_PRESENT;
 }
 
 void page_unmap(uint64_t cr3, uint64_t address)
 {
-	*page_entry(cr3, address, 3) = 0;
+	*page_entry(cr3, address, 3, 0) = 0;
 	invlpg(address);
+}
+
+/* It stays what it was, but the next access is a fault. */
+void page_hide(uint64_t cr3, uint64_t address)
+{
+	*page_entry(cr3, address, 3, 0) &= ~(uint64_t)PTE_PRESENT;
+	invlpg(address);
+}
+
+static bool page_reveal(uint64_t cr3, uint64_t address)
+{
+	uint64_t *entry = page_entry(cr3, address, 3, 0);
+
+	if (*entry & PTE_ADDRESS)
+		*entry |= PTE_PRESENT;
+	return *entry & PTE_PRESENT;
 }
 
 /* Nothing but the kernel, which all share. */
@@ -110,6 +132,8 @@ bool demand_page(struct process *process, uint64_t address)
 	region = region_find(process, address);
 	if (!region)
 		return false;
+	if (path_is_on && page_reveal(process->cr3, address))
+		return true;
 	address &= ~(PAGE_SIZE - 1ull);
 	page = page_alloc();
 	region->fill(process, page, address);

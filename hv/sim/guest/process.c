@@ -17,6 +17,9 @@ PROGRAM(sort, false);
 PROGRAM(primes, false);
 PROGRAM(jit, false);
 PROGRAM(compat, true);
+PROGRAM(left, false);
+PROGRAM(right, false);
+PROGRAM(narrow, true);
 
 void spin_lock(struct spinlock *lock)
 {
@@ -68,6 +71,8 @@ void process_new(const struct program *program)
 	};
 	process->stack = (uint64_t *)frame;
 	stack_prepare(process, process_begin, 0);
+	if (path_is_on)
+		path_process_new(process);
 	process->alive = true;
 }
 
@@ -99,12 +104,33 @@ static struct process *pick_next(struct cpu *cpu)
 	return current->alive ? current : &cpu->idle;
 }
 
+static void cr3_load(uint64_t cr3)
+{
+	switch (options.cr3) {
+	case CR3_MOV:
+		write_cr3(cr3);
+		break;
+	case CR3_FEP:
+		write_cr3_forced(cr3);
+		break;
+	case CR3_DENY:
+		/* The kernel is the same in all of them: it can go on in any. */
+		do {
+			write_cr3(cr3);
+			path_point();
+		} while (read_cr3() != cr3);
+		break;
+	}
+}
+
 static void activate(struct cpu *cpu, struct process *process)
 {
 	process->is_running = true;
 	cpu->current = process;
 	cpu_set_stack(cpu, process->stack_top);
-	write_cr3(process->cr3);
+	path_point();
+	cr3_load(process->cr3);
+	path_point();
 }
 
 /* Interrupts are off. */
@@ -113,6 +139,7 @@ void schedule(void)
 	struct cpu *cpu = this_cpu();
 	struct process *previous = cpu->current, *next;
 
+	path_point();
 	spin_lock(&run_lock);
 	cpu->needs_schedule = false;
 	next = pick_next(cpu);
@@ -120,6 +147,7 @@ void schedule(void)
 		previous->is_running = false;
 		activate(cpu, next);
 		switch_to(&previous->stack, next->stack);
+		path_point();
 	}
 	schedule_done();
 }
@@ -152,15 +180,25 @@ static bool is_anyone_alive(void)
 	return false;
 }
 
+static void end(void)
+{
+	if (!options.stays) {
+		print("guest: all processes have exited: power off\n");
+		machine_shutdown(SHUTDOWN_POWEROFF);
+	}
+	print("guest: all processes have exited\n");
+	timer_start(0);
+	for (;;)
+		wait_for_interrupt();
+}
+
 _Noreturn void idle(void)
 {
 	for (;;) {
 		interrupts_off();
 		schedule();
-		if (!is_anyone_alive()) {
-			print("guest: all processes have exited: power off\n");
-			machine_shutdown(SHUTDOWN_POWEROFF);
-		}
+		if (!is_anyone_alive())
+			end();
 		wait_for_interrupt();
 	}
 }

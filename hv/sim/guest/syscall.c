@@ -63,9 +63,24 @@ static int64_t do_replace(uint64_t to, uint64_t from)
 	return page_replace(this_cpu()->current, to, from) ? 0 : -1;
 }
 
+static int64_t do_round(uint64_t round, uint64_t unused)
+{
+	return path_round(this_cpu()->current, round);
+}
+
+static int64_t do_hide(uint64_t address, uint64_t unused)
+{
+	path_point();
+	if (!path_is_on || address < USER_HEAP || address >= USER_HEAP_END)
+		return -1;
+	page_hide(this_cpu()->current->cr3, address);
+	return 0;
+}
+
 static int64_t (*const calls[])(uint64_t, uint64_t) = {
 	[SYS_EXIT] = do_exit, [SYS_REPORT] = do_report,   [SYS_YIELD] = do_yield,
-	[SYS_GROW] = do_grow, [SYS_REPLACE] = do_replace,
+	[SYS_GROW] = do_grow, [SYS_REPLACE] = do_replace, [SYS_ROUND] = do_round,
+	[SYS_HIDE] = do_hide,
 };
 
 static int64_t dispatch(uint64_t number, uint64_t a, uint64_t b)
@@ -74,9 +89,11 @@ static int64_t dispatch(uint64_t number, uint64_t a, uint64_t b)
 
 	if (number >= ARRAY_SIZE(calls))
 		return -1;
+	path_point();
 	interrupts_on();
 	result = calls[number](a, b);
 	interrupts_off();
+	path_point();
 	return result;
 }
 

@@ -8,5 +8,7 @@
 #define SYS_YIELD 2   /* () */
 #define SYS_GROW 3    /* (size): where that much new memory starts */
 #define SYS_REPLACE 4 /* (to, from): a new page at TO, with what is at FROM */
+#define SYS_ROUND 5   /* (number): a round is done; 0: it was the last */
+#define SYS_HIDE 6    /* (address): the next access there is a page fault */
 
 #endif

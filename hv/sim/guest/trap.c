@@ -22,6 +22,7 @@ static void on_timer(struct frame *frame)
 {
 	struct cpu *cpu = this_cpu();
 
+	path_point();
 	cpu->ticks++;
 	cpu->needs_schedule = true;
 	timer_done();
@@ -31,6 +32,7 @@ static void on_page_fault(struct frame *frame)
 {
 	uint64_t address = read_cr2();
 
+	path_point();
 	if (!(frame->error & PTE_PRESENT) && demand_page(this_cpu()->current, address))
 		return;
 	kill_or_panic(frame, address < PAGE_SIZE ? "null pointer" : "page fault");
@@ -42,9 +44,14 @@ static void on_invalid_opcode(struct frame *frame)
 	const struct process *process = this_cpu()->current;
 	const uint8_t *code = (const uint8_t *)frame->rip;
 
+	path_point();
 	if (code[0] != 0x0f || code[1] != 0x0b)
 		kill_or_panic(frame, "invalid opcode");
-	print("%s[%u]: ud2 at %x\n", process->name, (uint64_t)process->id, frame->rip);
+	if (code[2] == 'x' && code[3] == 'e' && code[4] == 'n')
+		kill_or_panic(frame, "no forced emulation: Xen's hvm_fep");
+	if (!path_is_on)
+		print("%s[%u]: ud2 at %x\n", process->name, (uint64_t)process->id,
+		      frame->rip);
 	frame->rip += 2;
 }
 
@@ -52,8 +59,10 @@ static void on_breakpoint(struct frame *frame)
 {
 	const struct process *process = this_cpu()->current;
 
-	print("%s[%u]: int3 before %x\n", process->name, (uint64_t)process->id,
-	      frame->rip);
+	path_point();
+	if (!path_is_on)
+		print("%s[%u]: int3 before %x\n", process->name, (uint64_t)process->id,
+		      frame->rip);
 }
 
 static void on_spurious(struct frame *frame)
@@ -90,12 +99,16 @@ static void (*handler_of(uint64_t vector))(struct frame *frame)
 /* Back to user mode: is it another's turn? The kernel itself is not preempted. */
 static void leave(struct frame *frame)
 {
-	if (is_from_user(frame) && this_cpu()->needs_schedule)
+	if (is_from_user(frame) && this_cpu()->needs_schedule) {
+		path_point();
 		schedule();
+	}
+	path_point();
 }
 
 void trap(struct frame *frame)
 {
+	path_point();
 	handler_of(frame->vector)(frame);
 	leave(frame);
 }

@@ -63,6 +63,12 @@ INSN void write_cr3(uint64_t value)
 	asm volatile("mov %0, %%cr3" : : "r"(value) : "memory");
 }
 
+/* A Xen that has this prefix, with hvm_fep=1, emulates what is behind it. */
+INSN void write_cr3_forced(uint64_t value)
+{
+	asm volatile("ud2a; .ascii \"xen\"; mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
 INSN uint64_t read_cr4(void)
 {
 	uint64_t value;
