@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a guest with scenario=paths logged of its own way (hv/sim/guest/path.h), and what
+ * a recording of it decodes to, entry by entry.
+ *
+ *	log	 | … 4711 4712 4713 4714 … |	numbered; a beacon tells the number
+ *	decoded	     |--piece--|  |-piece-|	where there is no hole
+ */
+#ifndef TESTS_RIG_PATH_H
+#define TESTS_RIG_PATH_H
+
+#include "hv/hv.h"
+#include "hv/sim/guest/path.h"
+#include "libxenpt/array.h"
+
+/* ---- the log, as a file: path-log.c -------------------------------------- */
+
+struct path_text {
+	struct path_log header;
+	struct path_entry *entries; /* by slot; number 0: not there */
+};
+
+struct xenpt_error *path_log_copy(struct xenpt_mem *mem, FILE *out);
+struct xenpt_error *path_log_read(const char *path, struct path_text *ret);
+void path_text_deinit(struct path_text *text);
+/* NULL: it is not in the log, being too old, not yet, or just being written. */
+const struct path_entry *path_text_find(const struct path_text *text, uint64_t number);
+/* NULL: no process has it. */
+const struct path_space *path_text_space(const struct path_text *text, uint64_t cr3);
+
+/* ---- what was decoded: path-seen.c --------------------------------------- */
+
+struct path_seen {
+	uint64_t address; /* 0: the call was before the piece */
+	uint64_t cr3;
+	uint64_t offset; /* in the trace, or a little before it */
+	uint32_t epoch;
+};
+
+struct path_piece {
+	size_t first, count;
+	size_t certain; /* of them; the rest is where code leads to if nothing happens */
+	bool open;      /* a hole follows */
+};
+
+struct path_doubt {
+	uint64_t since, to; /* offsets */
+};
+
+struct path_decoded {
+	ARRAY(struct path_seen) seen;
+	ARRAY(struct path_piece) pieces;
+	ARRAY(struct path_doubt) doubts;
+	uint64_t insns, gaps, errors, overflows;
+};
+
+/* Of vCPU 0. */
+struct xenpt_error *path_decode(const struct xenpt_file *file,
+				const struct path_text *text, struct path_decoded *ret);
+void path_decoded_deinit(struct path_decoded *decoded);
+
+/* ---- the comparison: path-compare.c --------------------------------------- */
+
+struct path_result {
+	uint64_t compared, spaces, changes;
+	uint64_t kernel;      /* of those compared */
+	uint64_t points;      /* places in code, whose call was looked at in the file */
+	uint64_t older;       /* decoded, but not in the log any more */
+	uint64_t newer;       /* … not in the log yet */
+	uint64_t unknown;     /* … in the log, but the call or the entry is missing */
+	uint64_t lost;        /* … in pieces without a beacon */
+	uint64_t first, last; /* numbers */
+	uint64_t differences;
+	uint64_t undoubted; /* of them, those that the recording does not doubt */
+};
+
+/* Prints the first differences. */
+struct xenpt_error *path_compare(const struct xenpt_file *file,
+				 const struct path_text *text,
+				 const struct path_decoded *decoded,
+				 struct path_result *ret);
+
+#endif
