@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Domains and their vCPUs, event channels, and how dom0 asks. */
+#include "tests/xen-host/host.h"
+
+#include <asm/hvm/vmx/xenpt.h>
+#include <xen/event.h>
+
+struct domain *host_domain_create(unsigned int vcpus)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+	unsigned int id = 0;
+
+	if (!d)
+		abort();
+	while (host.domains[id])
+		HOST_BUG_ON(++id == HOST_DOMAINS);
+	host.domains[id] = d;
+	d->domain_id = id;
+	d->hvm = d->hap = true;
+	d->p2m = host_p2m_create(d);
+	for (unsigned int i = 0; i < HOST_VIEWS; i++)
+		d->views[i] = host_p2m_create(d);
+	d->max_vcpus = vcpus;
+	for (unsigned int i = 0; i < vcpus; i++) {
+		struct vcpu *v = calloc(1, sizeof(*v));
+
+		if (!v)
+			abort();
+		v->vcpu_id = i;
+		v->domain = d;
+		v->processor = i % HOST_CPUS;
+		v->arch.msrs = &v->msrs;
+		v->arch.hvm.guest_efer = EFER_LMA;
+		v->arch.hvm.guest_cr[0] = X86_CR0_PG;
+		v->arch.hvm.guest_cr[4] = X86_CR4_PAE;
+		v->arch.hvm.vmx.secondary_exec_control =
+			SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VM_FUNCTIONS;
+		/* Some that are none of PT's. */
+		host_vmcs_write(v, VM_ENTRY_CONTROLS, 0xd1ff);
+		host_vmcs_write(v, VM_EXIT_CONTROLS, 0x3fefff);
+		host_vmcs_write(v, SECONDARY_VM_EXEC_CONTROL,
+				v->arch.hvm.vmx.secondary_exec_control);
+		d->vcpu[i] = v;
+		if (i)
+			d->vcpu[i - 1]->next_in_list = v;
+	}
+	return d;
+}
+
+static void domain_free(struct domain *d)
+{
+	for (unsigned int i = 0; i < d->max_vcpus; i++)
+		free(d->vcpu[i]);
+	for (unsigned int i = 0; i < HOST_VIEWS; i++)
+		host_p2m_free(d->views[i]);
+	host_p2m_free(d->p2m);
+	host.domains[d->domain_id] = NULL;
+	free(d);
+}
+
+/* Xen's domain_kill() and what it calls, in that order. */
+void host_domain_kill(struct domain *d)
+{
+	struct vcpu *v;
+
+	host.cpu = 0;
+	if (d == host.dom0)
+		host.cpus[0].vcpu = host.cpus[0].idle;
+	for_each_vcpu(d, v) host_pause(v);
+	domain_lock(d);
+	d->is_dying = 1;
+	memset(d->ports, 0, sizeof(d->ports));
+	host_p2m_take_all(d);
+	host_watch();
+	xenpt_domain_relinquish(d);
+	host_watched(NULL);
+	domain_unlock(d);
+	host_check();
+
+	for_each_vcpu(d, v)
+	{
+		HOST_BUG_ON(v->arch.hvm.vmx.xenpt);
+		/* Or the hypervisor would trace into memory that is not there. */
+		HOST_BUG_ON(host_vmcs_read(v, GUEST_IA32_RTIT_CTL));
+		HOST_BUG_ON(v->pause_count != v->held);
+	}
+	HOST_BUG_ON(d->arch.hvm.vmx.xenpt_port);
+	domain_free(d);
+}
+
+int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key, uint64_t *value)
+{
+	struct xen_domctl_vmtrace_op op = { cmd, vcpu, *key, *value };
+	int rc;
+
+	host.cpu = 0;
+	host.asked = true;
+	host_watch();
+	rc = xenpt_domctl(d, &op);
+	host_watched(NULL);
+	host.asked = false;
+	host_check();
+	/* do_domctl() copies back what succeeded. */
+	if (!rc) {
+		*key = op.key;
+		*value = op.value;
+	}
+	return rc;
+}
+
+/* ---- what keeps vCPUs from running ---- */
+
+struct vcpu *host_current(void)
+{
+	return host.cpus[host.cpu].vcpu;
+}
+
+unsigned int smp_processor_id(void)
+{
+	return host.cpu;
+}
+
+struct vcpu *domain_vcpu(const struct domain *d, unsigned int id)
+{
+	return id < d->max_vcpus ? d->vcpu[id] : NULL;
+}
+
+/* Waits until it has come out, and no CPU has anything of it. */
+void vcpu_pause(struct vcpu *v)
+{
+	HOST_BUG_ON(host.irqs_off || v == current || v->domain->locked);
+	v->pause_count++;
+	host_watched(NULL);
+	host_stop(v);
+	host_sync(v);
+	host_watch();
+}
+
+void vcpu_pause_nosync(struct vcpu *v)
+{
+	HOST_BUG_ON(host.irqs_off);
+	v->pause_count++;
+}
+
+void vcpu_unpause(struct vcpu *v)
+{
+	HOST_BUG_ON(!v->pause_count);
+	v->pause_count--;
+}
+
+void host_pause(struct vcpu *v)
+{
+	v->held++;
+	host_watch();
+	vcpu_pause(v);
+}
+
+void host_unpause(struct vcpu *v)
+{
+	HOST_BUG_ON(!v->held);
+	v->held--;
+	vcpu_unpause(v);
+}
+
+void domain_lock(struct domain *d)
+{
+	HOST_BUG_ON(host.irqs_off || d->locked);
+	d->locked = true;
+}
+
+void domain_unlock(struct domain *d)
+{
+	HOST_BUG_ON(!d->locked);
+	d->locked = false;
+}
+
+/* ---- event channels ---- */
+
+int alloc_unbound_xen_event_channel(struct domain *d, unsigned int vcpu, uint16_t remote,
+				    xen_event_channel_notification_t notify)
+{
+	HOST_BUG_ON(!domain_vcpu(d, vcpu));
+	if (!host_succeed())
+		return -ENOSPC;
+	for (int port = 1; port < HOST_PORTS; port++)
+		if (!d->ports[port].open) {
+			d->ports[port] =
+				(struct host_port){ .open = true, .remote = remote };
+			return port;
+		}
+	return -ENOSPC;
+}
+
+/* The port of a dying domain is closed already. */
+static struct host_port *port_of(struct domain *d, int port)
+{
+	HOST_BUG_ON(port <= 0 || port >= HOST_PORTS);
+	HOST_BUG_ON(!d->ports[port].open && !d->is_dying);
+	return &d->ports[port];
+}
+
+void free_xen_event_channel(struct domain *d, int port)
+{
+	*port_of(d, port) = (struct host_port){ 0 };
+}
+
+void notify_via_xen_event_channel(struct domain *d, int port)
+{
+	port_of(d, port)->notified++;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine for the files of hv/xen, in a program: domains with memory, vCPUs, CPUs that
+ * trace. What Xen has around those files is in domain.c, memory.c and run.c; what the CPU
+ * is, in cpu.c and pt.c.
+ *
+ * All of it is one thread: CPUs run in turns, when they are told to. What Xen may never
+ * do ends the program: a fault, a lock held where it may not be, a page that is not let
+ * go of, a write to memory that is not pinned.
+ */
+#ifndef XEN_HOST_H
+#define XEN_HOST_H
+
+#include <xen/config.h>
+
+#include <asm/apic.h>
+#include <asm/hvm/vmx/vmx.h>
+#include <asm/p2m.h>
+#include <asm/processor.h>
+#include <public/domctl.h>
+#include <xen/mm.h>
+#include <xen/sched.h>
+
+#include "hv/pt/msr.h"
+#include "hv/pt/topa.h"
+
+#define HOST_CPUS 3 /* the first is dom0's */
+#define HOST_PAGES (17 * 1024)
+#define HOST_DOMAINS 8
+#define HOST_ALL_SUCCEED UINT64_MAX
+
+/* What a CPU has. */
+struct host_model {
+	bool vmx, proc_trace;
+	struct xpt_caps caps; /* also its width of physical addresses */
+	uint64_t misc;        /* IA32_VMX_MISC */
+	uint32_t secondary, exit, entry;
+};
+/* All that there is. */
+extern const struct host_model host_model;
+
+struct host_cpu {
+	struct host_model model;
+	struct vcpu *idle, *vcpu; /* that is on it */
+	struct vcpu *loaded;      /* whose MSRs it has, which may not be who runs */
+	struct vcpu *vmcs;
+	bool guest; /* in VMX non-root operation */
+
+	struct xpt_msrs pt;
+	uint64_t perf_status; /* IA32_PERF_GLOBAL_STATUS */
+	uint32_t lvtpc;
+	bool pmi; /* is to come */
+};
+
+struct host {
+	struct host_cpu cpus[HOST_CPUS];
+	unsigned int cpu; /* which runs now */
+	struct domain *domains[HOST_DOMAINS], *dom0;
+
+	/* For who tests to set. */
+	size_t skid;        /* bytes that a CPU puts out before it takes the interrupt */
+	uint64_t successes; /* of allocations, before one fails */
+
+	/* What Xen has, and who tests must find as it was. */
+	unsigned int heap_pages, blocks, maps, page_maps, gfns;
+	bool irqs_off;
+	bool asked;            /* an operation is under way */
+	unsigned int messages; /* printed */
+
+	unsigned int vpmu_interrupts; /* that were not PT's */
+	uint64_t injected; /* bytes that Xen has changed in its guests' memory */
+};
+extern struct host host;
+
+/*
+ * Boot: all CPUs are @model, and Xen knows of them. It has dom0, with a vCPU, and no
+ * other domain.
+ */
+void host_boot(const struct host_model *model, bool opt_xenpt);
+/* The same before xenpt_cpu_init(). */
+void host_power_on(const struct host_model *model, bool opt_xenpt);
+int host_cpu_init(unsigned int cpu);
+/* Kills what is there, and looks that nothing is left. */
+void host_end(void);
+
+/* Ends the program: Xen has done what it may not. */
+void host_bug(const char *format, ...)
+	__attribute__((format(printf, 1, 2), noreturn, cold));
+#define HOST_BUG_ON(condition)                                                 \
+	do {                                                                   \
+		if (condition)                                                 \
+			host_bug("%s:%d: %s", __func__, __LINE__, #condition); \
+	} while (0)
+/* What must be so whenever Xen is not in the middle of an operation. */
+void host_check(void);
+/* Whether an allocation may succeed. */
+bool host_succeed(void);
+
+/* ---- domains ---- */
+
+/* A domain that has HAP, and no memory. */
+struct domain *host_domain_create(unsigned int vcpus);
+/* To its end; nothing of it may be left. */
+void host_domain_kill(struct domain *d);
+/* A sub-operation, by dom0. @key and @value are in and out. */
+int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key,
+	    uint64_t *value);
+/* Keep a vCPU from running, or let it run again. */
+void host_pause(struct vcpu *v);
+void host_unpause(struct vcpu *v);
+
+/* ---- memory ---- */
+
+struct page_info *host_page_add(struct domain *d, unsigned long gfn);
+/* What the guest gives back, or what is paged out. */
+void host_page_take(struct domain *d, unsigned long gfn);
+struct page_info *host_page(struct domain *d, unsigned long gfn);
+void host_page_set(struct domain *d, unsigned long gfn, p2m_type_t type,
+		   p2m_access_t access);
+p2m_type_t host_page_type(struct domain *d, unsigned long gfn);
+/* Another domain's page, there. */
+void host_page_map(struct domain *d, unsigned long gfn, struct page_info *pg);
+/* Of a view of altp2m: not there until it is copied, or forbidden. */
+void host_view_set(struct domain *d, unsigned int view, unsigned long gfn,
+		   p2m_access_t access);
+
+uint8_t *host_bytes(const struct page_info *pg);
+/* As the guest does. False: it may not. */
+bool host_read(struct domain *d, uint64_t gpa, void *buf, size_t size);
+bool host_write(struct domain *d, uint64_t gpa, const void *buf, size_t size);
+/* As the CPU sees it for @v, or NULL: an EPT violation. */
+uint8_t *host_ept(struct vcpu *v, uint64_t gpa, bool write);
+/* Whether Xen's paging brings what the CPU has missed. */
+bool host_paging(struct vcpu *v, uint64_t gpa);
+
+void host_memory_init(void);
+void host_memory_check(void);
+struct p2m_domain *host_p2m_create(struct domain *d);
+void host_p2m_free(struct p2m_domain *p2m);
+void host_p2m_take_all(struct domain *d);
+/* Around all that Xen does: @v may have a PIP put into its output; NULL: nothing. */
+void host_watch(void);
+void host_watched(const struct vcpu *v);
+
+/* ---- vCPUs ---- */
+
+/* Enter the guest, on @cpu. False: it may not run. */
+bool host_run(struct vcpu *v, unsigned int cpu);
+bool host_runs(const struct vcpu *v);
+/* Come out as by an interrupt of the host's, and go in again unless it may not. */
+bool host_cycle(struct vcpu *v);
+/* Come out, and leave the CPU, which keeps the MSRs until another comes. */
+void host_stop(struct vcpu *v);
+/* The CPU's state is the vCPU's alone. */
+void host_sync(struct vcpu *v);
+/*
+ * The guest runs code that makes these bytes of trace. How many were put out: if fewer,
+ * the trace has ended or the vCPU waits.
+ */
+size_t host_trace(struct vcpu *v, const void *bytes, size_t size);
+/* The guest writes CR3, and no exit tells Xen. */
+void host_guest_cr3(struct vcpu *v, uint64_t cr3);
+/* Xen does, while the vCPU is out. */
+void host_xen_cr3(struct vcpu *v, uint64_t cr3);
+/* Exits for these reasons, and in again. Whether hv/xen has seen to it. */
+bool host_apic_access(struct vcpu *v, bool async);
+bool host_vmfunc(struct vcpu *v, uint32_t function, uint32_t view);
+/* A performance counter's interrupt. Whether the vPMU got it. */
+bool host_counter(struct vcpu *v);
+
+/* ---- the CPU ---- */
+
+enum pt_result {
+	PT_DONE,
+	PT_FAULT, /* an EPT violation of the output */
+	PT_ENDED, /* all that is lost */
+};
+
+unsigned long host_vmcs_read(const struct vcpu *v, unsigned long field);
+void host_vmcs_write(struct vcpu *v, unsigned long field, unsigned long value);
+/* Entry: on FAULT, the guest did not run. */
+enum pt_result pt_enter(struct host_cpu *cpu, uint64_t *fault);
+void pt_exit(struct host_cpu *cpu);
+enum pt_result pt_put(struct host_cpu *cpu, const void *bytes, size_t size,
+		      size_t *done_ret, uint64_t *fault);
+void pt_mov_cr3(struct host_cpu *cpu, uint64_t cr3);
+/* Whatever else ran on the CPU has left this in its MSRs. */
+void pt_clobber(struct host_cpu *cpu);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef XEN_SCHED_H
+#define XEN_SCHED_H
+
+#include <xen/errno.h>
+#include <xen/lib.h>
+#include <xen/types.h>
+
+struct cpu_user_regs;
+struct domain;
+struct xenpt_vcpu;
+
+/* The machine's: the VMCS of a vCPU, where all fields that were not written are 0. */
+#define HOST_VMCS_FIELDS 32
+struct host_vmcs {
+	struct {
+		unsigned long field, value;
+	} fields[HOST_VMCS_FIELDS];
+	unsigned int nr;
+};
+
+struct vcpu_msrs {
+	struct {
+		uint64_t ctl;
+	} rtit;
+};
+
+struct vmx_vcpu {
+	struct xenpt_vcpu *xenpt;
+	uint32_t secondary_exec_control;
+	bool ipt_active;
+	struct host_vmcs vmcs;
+};
+
+struct hvm_vcpu {
+	unsigned long guest_cr[5], hw_cr[5];
+	uint64_t guest_efer;
+	struct vmx_vcpu vmx;
+};
+
+struct vcpu {
+	unsigned int vcpu_id;
+	unsigned int processor;
+	struct domain *domain;
+	struct vcpu *next_in_list;
+	struct {
+		struct hvm_vcpu hvm;
+		struct vcpu_msrs *msrs;
+	} arch;
+
+	/* The machine's. */
+	int pause_count;
+	int held;          /* of these, by who tests */
+	unsigned int view; /* of altp2m */
+	uint64_t traced;   /* bytes that the CPU has put out */
+	struct vcpu_msrs msrs;
+};
+
+struct vmx_domain {
+	unsigned int xenpt_port;
+};
+
+/* Of the machine. */
+struct p2m_domain;
+#define HOST_PORTS 8
+#define HOST_VIEWS 3
+#define HOST_VCPUS 4
+struct host_port {
+	bool open;
+	uint16_t remote;
+	unsigned int notified;
+};
+
+struct domain {
+	uint16_t domain_id;
+	int is_dying;
+	struct {
+		struct {
+			struct vmx_domain vmx;
+		} hvm;
+	} arch;
+
+	/* The machine's. */
+	bool hvm, hap, nested, altp2m, locked;
+	unsigned int max_vcpus;
+	struct vcpu *vcpu[HOST_VCPUS];
+	struct p2m_domain *p2m, *views[HOST_VIEWS];
+	struct host_port ports[HOST_PORTS];
+	unsigned int strays; /* faults that no instruction of the guest's made */
+	bool stuck;          /* what its paging should bring does not come */
+};
+
+#define for_each_vcpu(d, v) for ((v) = (d)->vcpu[0]; (v); (v) = (v)->next_in_list)
+
+struct vcpu *host_current(void);
+#define current (host_current())
+unsigned int smp_processor_id(void);
+
+struct vcpu *domain_vcpu(const struct domain *d, unsigned int id);
+void vcpu_pause(struct vcpu *v);
+void vcpu_pause_nosync(struct vcpu *v);
+void vcpu_unpause(struct vcpu *v);
+void domain_lock(struct domain *d);
+void domain_unlock(struct domain *d);
+
+static inline bool is_hvm_domain(const struct domain *d)
+{
+	return d->hvm;
+}
+
+static inline bool is_hvm_vcpu(const struct vcpu *v)
+{
+	return is_hvm_domain(v->domain);
+}
+
+#endif
