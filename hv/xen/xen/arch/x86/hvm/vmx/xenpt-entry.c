@@ -58,9 +58,10 @@ static bool account(struct xenpt_vcpu *xp)
     if ( pos < xp->position && !out->ring )
         return false;
 
-    xp->total += pos - xp->position;
     if ( pos < xp->position )
-        xp->total += size;
+        xp->total += size - xp->position + pos;
+    else
+        xp->total += pos - xp->position;
     xp->position = out->ring && pos == size ? 0 : pos;
 
     return true;
