@@ -335,6 +335,22 @@ static void test_more_regions(void **state)
 	assert_fault(guest);
 }
 
+/* A STOP in what was a ring: what was put out is what was put out. */
+static void test_stop_in_ring(void **state)
+{
+	struct guest *guest = *state;
+
+	add_ring(guest, 4, INT);
+	start(guest, XENPT_SETUP_NO_PIP);
+	entry(guest, TABLE, 3, (REGION + 3 * PAGE) | STOP);
+	run(guest, 5 * PAGE);
+	for (unsigned int i = 0; i < 5; i++) {
+		assert_int_equal(total(guest), 4 * PAGE);
+		assert_true(host_run(guest->v, 1));
+	}
+	assert_true(status(guest) & XPT_STATUS_STOPPED);
+}
+
 /* The output leads back, or past its end, where Xen knows of a STOP. */
 static void test_no_stop(void **state)
 {
@@ -373,6 +389,7 @@ int main(void)
 		TEST(test_table_elsewhere),
 		TEST(test_region_larger),
 		TEST(test_more_regions),
+		TEST(test_stop_in_ring),
 		TEST(test_no_stop),
 	};
 #undef TEST

@@ -62,7 +62,7 @@ static bool account(struct xenpt_vcpu *xp)
         xp->total += size - xp->position + pos;
     else
         xp->total += pos - xp->position;
-    xp->position = out->ring && pos == size ? 0 : pos;
+    xp->position = pos;
 
     return true;
 }

@@ -308,6 +308,12 @@ const struct xpt_mem_ops xenpt_output_ops = {
     .write = output_write,
 };
 
+/* In a ring the end is the start. */
+static uint32_t wrapped(const struct xenpt_output *out, uint32_t pos)
+{
+    return out->ring && pos == xenpt_output_size(out) ? 0 : pos;
+}
+
 bool xenpt_output_position(const struct xenpt_output *out,
                            const struct xpt_topa *topa, uint32_t *pos)
 {
@@ -326,9 +332,7 @@ bool xenpt_output_position(const struct xenpt_output *out,
     /* At the END entry, which is not followed yet: where it leads. */
     if ( index == table->nr && !offset && index )
     {
-        *pos = out->start[table->first + index];
-        if ( *pos == xenpt_output_size(out) && out->ring )
-            *pos = 0;
+        *pos = wrapped(out, out->start[table->first + index]);
         return true;
     }
 
@@ -337,7 +341,8 @@ bool xenpt_output_position(const struct xenpt_output *out,
     index += table->first;
     if ( offset > out->start[index + 1] - out->start[index] )
         return false;
-    *pos = out->start[index] + offset;
+    /* The region's end, if the guest has put a STOP there. */
+    *pos = wrapped(out, out->start[index] + offset);
 
     return true;
 }
