@@ -220,6 +220,23 @@ static void test_logdirty(void **state)
 	assert_int_equal(guest->d->strays, 0);
 }
 
+/* The same after each reset: it is another fault, although it looks like the last one. */
+static void test_logdirty_after_reset(void **state)
+{
+	struct guest *guest = *state;
+
+	add_ring(guest, 4, INT);
+	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		host_page_set(guest->d, REGION / PAGE, p2m_ram_logdirty, p2m_access_rwx);
+		enable(guest, CTL);
+		assert_true(host_run(guest->v, 1));
+		assert_true(status(guest) & XENPT_STATUS_ON);
+		assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+		assert_int_equal(op(guest, OP(reset), 0, 0), 0);
+	}
+}
+
 /* What does not come, although it should: the vCPU does not go round for ever. */
 static void test_stuck(void **state)
 {
@@ -382,6 +399,7 @@ int main(void)
 		TEST(test_page_protected),
 		TEST(test_device),
 		TEST(test_logdirty),
+		TEST(test_logdirty_after_reset),
 		TEST(test_stuck),
 		TEST(test_altp2m),
 		TEST(test_apic_access),
