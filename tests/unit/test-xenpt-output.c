@@ -75,6 +75,25 @@ static void test_tables(void **state)
 	assert_true(status(guest) & XENPT_STATUS_ON);
 }
 
+/* CPUs whose tables have one entry: laps are not seen. */
+static void test_single_entry(void **state)
+{
+	struct host_model model = host_model;
+	struct guest *guest = *state;
+
+	host_end();
+	model.caps.ecx0 &= ~XPT_CAP0_ECX_TOPA_MULTI;
+	boot(guest, &model);
+	add_pages(guest, TABLE, PAGE);
+	add_pages(guest, REGION, 4 * PAGE);
+	entry(guest, TABLE, 0, REGION | SIZE(2) | INT);
+	entry(guest, TABLE, 1, TABLE | END);
+	start(guest, XENPT_SETUP_NO_PIP);
+	run(guest, 6 * PAGE);
+	assert_false(status(guest) & XENPT_STATUS_TOTAL);
+	assert_at(guest, TABLE, 0, guest->v->traced % (4 * PAGE));
+}
+
 /* ---- pages that go ---- */
 
 static void assert_fault(struct guest *guest)
@@ -392,6 +411,7 @@ int main(void)
 		TEST(test_laps),
 		TEST(test_ends_of_regions),
 		TEST(test_tables),
+		TEST(test_single_entry),
 		TEST(test_page_taken),
 		TEST(test_current_page_taken),
 		TEST(test_pip_to_taken_page),

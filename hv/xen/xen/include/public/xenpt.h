@@ -61,7 +61,8 @@
 /*
  * out: value = IA32_RTIT_STATUS | XENPT_STATUS_*; key = bytes put out since setup or
  * reset, where Xen knows them (XENPT_STATUS_TOTAL: it does for a table that ends in
- * STOP, for a ring with INT in each region, and in software mode).
+ * STOP, for a ring with INT in each region that is more than twice as large as its
+ * largest one, and in software mode).
  */
 #define XEN_DOMCTL_vmtrace_xenpt_status   0x105
 /* To an empty buffer; the next entry begins with a PSB+. While disabled (else EBUSY). */

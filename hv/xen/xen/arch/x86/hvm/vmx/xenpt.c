@@ -372,11 +372,21 @@ static int open_port(struct domain *d, uint64_t *port)
     return 0;
 }
 
+/*
+ * Whether no lap is missed: the interrupt is not precise, this region and the
+ * next may be filled before the vCPU comes out of the guest.
+ */
+static bool counts(const struct xenpt_output *out)
+{
+    return !out->ring ||
+           (out->each_int && xenpt_output_size(out) > 2 * out->largest);
+}
+
 static uint64_t status(const struct xenpt_vcpu *xp)
 {
     uint64_t value = xp->topa.status;
 
-    if ( !xp->out.ring || xp->out.each_int || xenpt_is_soft(xp) )
+    if ( counts(&xp->out) || xenpt_is_soft(xp) )
         value |= XENPT_STATUS_TOTAL;
     if ( xp->waits )
         value |= XENPT_STATUS_WAITS;
