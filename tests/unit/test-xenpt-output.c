@@ -308,6 +308,25 @@ static void test_apic_access(void **state)
 	assert_false(host_apic_access(guest->d->vcpu[1], true));
 }
 
+/* PEBS has such exits as well: what is not traced has nothing to do with them. */
+static void test_not_of_pt(void **state)
+{
+	struct guest *guest = *state;
+
+	add_ring(guest, 4, INT);
+	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
+	enable(guest, CTL);
+	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+	assert_true(host_run(guest->v, 1));
+	assert_false(host_apic_access(guest->v, true));
+	host.cpu = 1;
+	assert_false(xenpt_output_fault(1ul << 16, REGION));
+	host.cpu = 0;
+	assert_int_equal(host_vmcs_read(guest->v, GUEST_IA32_RTIT_CTL), 0);
+	assert_false(status(guest) & XENPT_STATUS_FAULT);
+	enable(guest, CTL);
+}
+
 /* ---- tables that are rewritten ---- */
 
 /* To pages that Xen does not know: the CPU goes there, and Xen says where it is lost. */
@@ -423,6 +442,7 @@ int main(void)
 		TEST(test_stuck),
 		TEST(test_altp2m),
 		TEST(test_apic_access),
+		TEST(test_not_of_pt),
 		TEST(test_region_elsewhere),
 		TEST(test_table_elsewhere),
 		TEST(test_region_larger),

@@ -23,7 +23,10 @@
 
 #include "xenpt-private.h"
 
-/* SDM, "Exit Qualification for EPT Violations", and for APIC accesses. */
+/*
+ * SDM, "Exit Qualification for EPT Violations", and for APIC accesses.  Newer
+ * CPUs set it for PEBS as well: it is PT's only while PT runs.
+ */
 #define QUALIFICATION_ASYNC (1ul << 16)
 /* IA32_PERF_GLOBAL_STATUS: Trace_ToPA_PMI. */
 #define GLOBAL_STATUS_TOPA (1ull << 55)
@@ -353,7 +356,7 @@ bool xenpt_output_fault(unsigned long qualification, paddr_t gpa)
     struct vcpu *v = current;
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    if ( !xp || !(qualification & QUALIFICATION_ASYNC) )
+    if ( !runs(xp) || !(qualification & QUALIFICATION_ASYNC) )
         return false;
 
     if ( xp->fault_gpa != gpa || xp->fault_total != xp->total )
@@ -375,7 +378,7 @@ bool xenpt_apic_access(void)
     struct xenpt_vcpu *xp = current->arch.hvm.vmx.xenpt;
     unsigned long qualification;
 
-    if ( likely(!xp) )
+    if ( likely(!runs(xp)) )
         return false;
 
     __vmread(EXIT_QUALIFICATION, &qualification);
