@@ -126,6 +126,7 @@ void host_bug(const char *format, ...)
 static void check_vcpu(const struct vcpu *v)
 {
 	const struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+	uint32_t size;
 
 	HOST_BUG_ON(v->pause_count != v->held + (xp && xp->waits));
 	HOST_BUG_ON(host_runs(v) && v->pause_count);
@@ -133,8 +134,11 @@ static void check_vcpu(const struct vcpu *v)
 		return;
 	HOST_BUG_ON(xp->waits && !xp->enabled);
 	HOST_BUG_ON(xp->consumed > xp->total);
-	HOST_BUG_ON(xp->position > xenpt_output_size(&xp->out));
-	HOST_BUG_ON(xp->out.ring && xp->position == xenpt_output_size(&xp->out));
+	size = xenpt_output_size(&xp->out);
+	if (xp->out.ring)
+		HOST_BUG_ON(xp->position != xp->total % size);
+	else
+		HOST_BUG_ON(xp->position != xp->total || xp->position > size);
 }
 
 /* References are the p2m's and what is pinned; types are what is pinned. */

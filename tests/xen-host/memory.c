@@ -452,7 +452,7 @@ void vunmap(const void *at)
 {
 	unsigned int map = 0;
 
-	while (map < MAPS && maps[map].at + PAGE_SIZE != at)
+	while (map < MAPS && (!maps[map].at || maps[map].at + PAGE_SIZE != at))
 		map++;
 	HOST_BUG_ON(map == MAPS);
 	munmap(maps[map].at, maps[map].size);
