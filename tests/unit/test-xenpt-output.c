@@ -269,6 +269,25 @@ static void test_stuck(void **state)
 	assert_fault(guest);
 }
 
+/* The same where each entry has a PIP: those do not go on filling the ring. */
+static void test_stuck_with_pips(void **state)
+{
+	struct host_model model = host_model;
+	struct guest *guest = *state;
+
+	host_end();
+	model.exit &= ~VM_EXIT_CONCEAL_FROM_PT;
+	boot(guest, &model);
+	add_ring(guest, 4, INT);
+	start(guest, 0);
+	host_cycle(guest->v);
+	host_page_set(guest->d, REGION / PAGE, p2m_ram_logdirty, p2m_access_rwx);
+	guest->d->stuck = true;
+	host_cycle(guest->v);
+	assert_in_range(total(guest), 0, 200);
+	assert_fault(guest);
+}
+
 /* A view of altp2m gets its pages when they are missed. */
 static void test_altp2m(void **state)
 {
@@ -440,6 +459,7 @@ int main(void)
 		TEST(test_logdirty),
 		TEST(test_logdirty_after_reset),
 		TEST(test_stuck),
+		TEST(test_stuck_with_pips),
 		TEST(test_altp2m),
 		TEST(test_apic_access),
 		TEST(test_not_of_pt),

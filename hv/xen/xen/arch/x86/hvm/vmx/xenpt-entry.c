@@ -198,6 +198,8 @@ void xenpt_assist(struct vcpu *v)
  */
 void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp)
 {
+    const uint64_t total = xp->total;
+
     switch ( xpt_pip_inject(&xp->pip, &xp->topa, xp->msrs.ctl,
                             v->arch.hvm.hw_cr[3], xenpt_is_pae(v),
                             !(xp->flags & XENPT_SETUP_GUEST)) )
@@ -222,6 +224,9 @@ void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp)
     }
     if ( !account(xp) )
         xenpt_end(xp);
+    /* That is not the guest getting on: a fault that stays is the same one. */
+    if ( xp->fault_total == total )
+        xp->fault_total = xp->total;
     xp->moved = true;
 }
 
