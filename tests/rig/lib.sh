@@ -156,6 +156,40 @@ guest_small()
 		'kernel="/guest/xenpt-guest.elf"' 'memory=32' 'vcpus=1' "$@"
 }
 
+# guest_paths NAME OPTIONS XL.CFG-LINE...: the same kernel, which logs its own way. Where each
+# of its instructions takes long, its timer has to come seldom.
+guest_paths()
+{
+	local name=$1 options=$2
+	shift 2
+	guest_create "$name" "scenario=paths seed=1 tick=${guest_tick:-100000000} $options" \
+		'kernel="/guest/xenpt-guest.elf"' 'memory=32' 'vcpus=1' "$@"
+}
+
+is_larger()
+{
+	[ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt "$2" ]
+}
+
+# record_paths NAME FILE SIZE OPTION...: until FILE has so many bytes; what it says is in
+# "saw". Then NAME, which is held for that, tells its log.
+record_paths()
+{
+	local name=$1 file=$2 size=$3 pid status=0
+	shift 3
+	rm -f "$file"
+	xenpt record -d "$name" -o "$file" "$@" >saw 2>&1 &
+	pid=$!
+	until_true 120 is_larger "$file" "$size" || note "$file is not larger than $size"
+	xl pause "$name"
+	kill -TERM $pid
+	wait $pid || status=$?
+	rig-path log "$name" >log || status=$?
+	xl unpause "$name"
+	note "$(tail -n 3 saw)"
+	return $status
+}
+
 # guest_linux NAME WHAT XL.CFG-LINE...: Debian's kernel; WHAT its init does: guest.c.
 guest_linux()
 {

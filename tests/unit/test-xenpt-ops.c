@@ -132,7 +132,7 @@ static void test_interrupt_taken(void **state)
 /* All but caps say this of a domain, or of a vCPU that there is not. */
 static void refuse_all(struct guest *guest, struct domain *d, int error)
 {
-	for (uint32_t cmd = OP(setup); cmd <= OP(window) + 1; cmd++) {
+	for (uint32_t cmd = OP(setup); cmd <= OP(budget) + 1; cmd++) {
 		uint64_t key = TABLE, value = 0;
 
 		assert_int_equal(host_op(d, cmd, 0, &key, &value), error);
@@ -171,7 +171,7 @@ static void test_no_vcpu(void **state)
 	struct guest *guest = *state;
 
 	add_ring(guest, 4, INT);
-	for (uint32_t cmd = OP(setup); cmd <= OP(window) + 1; cmd++) {
+	for (uint32_t cmd = OP(setup); cmd <= OP(budget) + 1; cmd++) {
 		uint64_t key = TABLE, value = 0;
 		const int want = cmd == OP(evtchn) ? 0 : -ENOENT;
 
@@ -195,7 +195,7 @@ static void test_no_setup(void **state)
 	assert_int_equal(op(guest, OP(consume), 0, 0), -ENODATA);
 	add_ring(guest, 4, INT);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
-	assert_int_equal(op(guest, OP(window) + 1, 0, 0), -EOPNOTSUPP);
+	assert_int_equal(op(guest, OP(budget) + 1, 0, 0), -EOPNOTSUPP);
 	assert_int_equal(op(guest, UINT32_MAX, 0, 0), -EOPNOTSUPP);
 	/* It is one vCPU that was. */
 	for (uint32_t cmd = OP(enable); cmd <= OP(consume); cmd++) {

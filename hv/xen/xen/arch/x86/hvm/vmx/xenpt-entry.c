@@ -361,7 +361,7 @@ bool xenpt_output_fault(unsigned long qualification, paddr_t gpa)
     struct vcpu *v = current;
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    if ( !runs(xp) || !(qualification & QUALIFICATION_ASYNC) )
+    if ( !xenpt_runs(xp) || !(qualification & QUALIFICATION_ASYNC) )
         return false;
 
     if ( xp->fault_gpa != gpa || xp->fault_total != xp->total )
@@ -383,7 +383,7 @@ bool xenpt_apic_access(void)
     struct xenpt_vcpu *xp = current->arch.hvm.vmx.xenpt;
     unsigned long qualification;
 
-    if ( likely(!runs(xp)) )
+    if ( likely(!xenpt_runs(xp)) )
         return false;
 
     __vmread(EXIT_QUALIFICATION, &qualification);
