@@ -2,132 +2,7 @@
 /* The operations of public/xenpt.h, one by one: what they say, and when they refuse. */
 #include "tests/unit/xenpt.h"
 
-#include <asm/nmi.h>
-#include <asm/vpmu.h>
-
 #define ALL(array) (sizeof(array) / sizeof((array)[0]))
-#define CAPS                                                                        \
-	(XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_INT | XENPT_CAP_CR3_FILTER |     \
-	 XENPT_CAP_MTC | XENPT_CAP_CYC | XENPT_CAP_PTWRITE | XENPT_CAP_TOPA_MULTI | \
-	 2u << XENPT_CAP_RANGES_SHIFT)
-
-static uint64_t caps_of(struct domain *d)
-{
-	uint64_t key = 77, value = 77;
-
-	assert_int_equal(host_op(d, OP(caps), 12345, &key, &value), 0);
-	assert_int_equal(key, XENPT_INTERFACE_VERSION);
-	return value;
-}
-
-/* For any domain, in any state. */
-static void test_caps(void **state)
-{
-	struct guest *guest = *state;
-
-	assert_int_equal(caps_of(guest->d), CAPS);
-	assert_int_equal(caps_of(host.dom0), CAPS);
-	guest->d->is_dying = 1;
-	guest->d->hvm = guest->d->hap = false;
-	assert_int_equal(caps_of(guest->d), CAPS);
-}
-
-static uint64_t caps_of_model(struct guest *guest, const struct host_model *model)
-{
-	host_end();
-	boot(guest, model);
-	return caps_of(guest->d);
-}
-
-static void test_caps_of_cpus(void **state)
-{
-	static const struct {
-		uint32_t ebx0, cap;
-	} bits[] = {
-		{ XPT_CAP0_EBX_CR3_FILTER, XENPT_CAP_CR3_FILTER },
-		{ XPT_CAP0_EBX_MTC, XENPT_CAP_MTC },
-		{ XPT_CAP0_EBX_PSB_CYC, XENPT_CAP_CYC },
-		{ XPT_CAP0_EBX_PTWRITE, XENPT_CAP_PTWRITE },
-		{ XPT_CAP0_EBX_IP_FILTER, 7u << XENPT_CAP_RANGES_SHIFT },
-	};
-	struct host_model model;
-
-	for (size_t i = 0; i < ALL(bits); i++) {
-		model = host_model;
-		model.caps.ebx0 &= ~bits[i].ebx0;
-		assert_int_equal(caps_of_model(*state, &model), CAPS & ~bits[i].cap);
-	}
-	model = host_model;
-	model.caps.ecx0 &= ~XPT_CAP0_ECX_TOPA_MULTI;
-	assert_int_equal(caps_of_model(*state, &model), CAPS & ~XENPT_CAP_TOPA_MULTI);
-}
-
-static void no_pt(struct guest *guest, const struct host_model *model)
-{
-	assert_int_equal(caps_of_model(guest, model), 0);
-	add_ring(guest, 4, INT);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
-	assert_true(host_run(guest->v, 1));
-	host_cycle(guest->v);
-	host_counter(guest->v);
-}
-
-/* What makes PT useless here, each by itself. */
-static void test_no_pt(void **state)
-{
-	struct host_model model = host_model;
-
-	model.proc_trace = false;
-	no_pt(*state, &model);
-	model = host_model;
-	model.misc = 0;
-	no_pt(*state, &model);
-	model = host_model;
-	model.secondary &= ~SECONDARY_EXEC_PT_USE_GPA;
-	no_pt(*state, &model);
-	model = host_model;
-	model.exit &= ~VM_EXIT_CLEAR_RTIT_CTL;
-	no_pt(*state, &model);
-	model = host_model;
-	model.entry &= ~VM_ENTRY_LOAD_RTIT_CTL;
-	no_pt(*state, &model);
-	model = host_model;
-	model.caps.ecx0 = XPT_CAP0_ECX_SINGLE_RANGE;
-	no_pt(*state, &model);
-}
-
-static void test_switched_off(void **state)
-{
-	struct guest *guest = *state;
-
-	host_end();
-	host_boot(&host_model, false);
-	guest->d = host_domain_create(1);
-	assert_int_equal(caps_of(guest->d), 0);
-	add_ring(guest, 4, INT);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
-}
-
-/* Something else has the interrupt. */
-static void test_interrupt_taken(void **state)
-{
-	struct guest *guest = *state;
-
-	add_ring(guest, 4, INT);
-	opt_watchdog = true;
-	assert_int_equal(caps_of(guest->d), 0);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
-	opt_watchdog = false;
-	nmi_watchdog = NMI_LOCAL_APIC;
-	assert_int_equal(caps_of(guest->d), 0);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
-	nmi_watchdog = NMI_NONE;
-	vpmu_mode = XENPMU_MODE_SELF;
-	assert_int_equal(caps_of(guest->d), 0);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
-	vpmu_mode = XENPMU_MODE_OFF;
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
-}
 
 /* All but caps say this of a domain, or of a vCPU that there is not. */
 static void refuse_all(struct guest *guest, struct domain *d, int error)
@@ -523,26 +398,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, guest_setup, guest_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_caps),
-		TEST(test_caps_of_cpus),
-		TEST(test_no_pt),
-		TEST(test_switched_off),
-		TEST(test_interrupt_taken),
-		TEST(test_domains),
-		TEST(test_no_vcpu),
-		TEST(test_no_setup),
-		TEST(test_enable_refuses),
-		TEST(test_controls),
-		TEST(test_disable),
-		TEST(test_stopped),
-		TEST(test_error),
-		TEST(test_fault),
-		TEST(test_reset),
-		TEST(test_status_total),
-		TEST(test_filter),
-		TEST(test_no_filter),
-		TEST(test_evtchn),
-		TEST(test_no_evtchn),
+		TEST(test_domains),        TEST(test_no_vcpu),      TEST(test_no_setup),
+		TEST(test_enable_refuses), TEST(test_controls),     TEST(test_disable),
+		TEST(test_stopped),        TEST(test_error),        TEST(test_fault),
+		TEST(test_reset),          TEST(test_status_total), TEST(test_filter),
+		TEST(test_no_filter),      TEST(test_evtchn),       TEST(test_no_evtchn),
 		TEST(test_teardown),
 	};
 #undef TEST

@@ -216,6 +216,9 @@ static void test_device(void **state)
 	add_ring(guest, 4, INT);
 	start(guest, 0);
 	entry(guest, TABLE, 1, 0xfee00000 | INT);
+	/* There is memory below it, which does not make it one that paging brings. */
+	add_pages(guest, 0xfee00000, PAGE);
+	host_page_set(guest->d, 0xfee00, p2m_ram_logdirty, p2m_access_rwx);
 	run(guest, 2 * PAGE);
 	assert_fault(guest);
 }
