@@ -95,13 +95,38 @@ static bool parse_number(const char *value, uint64_t *ret)
 	return !errno && *value >= '0' && *value <= '9' && !*end;
 }
 
-/* For the guest's command line, where what comes first counts. */
-static bool parse_guest(const char *option, const char *value, char *more, size_t size)
+/* To the front of the guest's command line, where what comes first counts. */
+static bool put_guest(struct sim_scenario *scenario, const char *option,
+		      const char *value)
 {
-	_cleanup_free_ char *rest = strdup(more);
+	_cleanup_free_ char *rest = strdup(scenario->more);
 
-	return rest && *value && !strchr(value, ' ') &&
-	       (size_t)snprintf(more, size, " %s=%s%s", option, value, rest) < size;
+	return rest &&
+	       (size_t)snprintf(scenario->more, sizeof(scenario->more), " %s=%s%s",
+				option, value, rest) < sizeof(scenario->more);
+}
+
+/* What the guest makes of it: guest/README.md. */
+static bool parse_guest(const char *option, const char *value,
+			struct sim_scenario *scenario)
+{
+	uint64_t number;
+
+	if (!value)
+		return strcmp(option, "stay") == 0 && put_guest(scenario, option, "1");
+	if (strcmp(option, "rounds") == 0)
+		return parse_number(value, &number) && put_guest(scenario, option, value);
+	return strcmp(option, "cr3") == 0 &&
+	       (strcmp(value, "mov") == 0 || strcmp(value, "fep") == 0 ||
+		strcmp(value, "deny") == 0) &&
+	       put_guest(scenario, option, value);
+}
+
+/* By 1 no write would be done, and the guest would get nowhere. */
+static bool parse_deny(const char *value, struct sim_scenario *scenario)
+{
+	scenario->cr3_exits = true;
+	return parse_number(value, &scenario->deny) && scenario->deny > 1;
 }
 
 static bool parse_option(char *option, struct sim_scenario *scenario)
@@ -118,21 +143,15 @@ static bool parse_option(char *option, struct sim_scenario *scenario)
 		return scenario->stop = true;
 	if (!value && strcmp(option, "cr3-exits") == 0)
 		return scenario->cr3_exits = true;
-	if (!value && strcmp(option, "stay") == 0)
-		return parse_guest(option, "1", scenario->more, sizeof(scenario->more));
-	if (value && (strcmp(option, "cr3") == 0 || strcmp(option, "rounds") == 0))
-		return parse_guest(option, value, scenario->more, sizeof(scenario->more));
-	if (value && strcmp(option, "deny") == 0) {
-		scenario->cr3_exits = true;
-		return parse_number(value, &scenario->deny);
-	}
+	if (value && strcmp(option, "deny") == 0)
+		return parse_deny(value, scenario);
 	if (value && strcmp(option, "topa") == 0)
 		return parse_topa(value, scenario->topa, sizeof(scenario->topa));
 	if (value && strcmp(option, "seed") == 0)
 		return parse_number(value, &scenario->seed);
 	if (value && strcmp(option, "truth") == 0)
 		return parse_text(value, scenario->truth, sizeof(scenario->truth));
-	return false;
+	return parse_guest(option, value, scenario);
 }
 
 struct xenpt_error *sim_scenario_parse(const char *text, struct sim_scenario *ret)

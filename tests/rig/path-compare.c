@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
-#include "libxenpt/cleanup.h"
 #include "tests/rig/path.h"
 
 #define SHOWN 3   /* differences */
 #define CONTEXT 4 /* entries before and after them */
 
-/* A call in an address space that was found to be right. */
-struct known_call {
-	uint64_t cr3, address;
-	uint32_t epoch;
-};
-
-XENPT_DEFINE_CLEANUP(struct xenpt_image, image, xenpt_image_destroy)
-
 struct comparison {
 	const struct path_text *text;
 	const struct path_decoded *decoded;
-	const struct xenpt_image *image;
-	ARRAY(struct known_call) calls;
 	uint64_t base; /* of the piece: number of seen[i] = i + base */
 	uint64_t next; /* no number of a later piece is below */
 	uint64_t last_cr3;
@@ -87,66 +76,6 @@ static void differs(struct comparison *cmp, const struct path_piece *piece, size
 	put_around(cmp, piece, at);
 }
 
-/* ---- code ---------------------------------------------------------------- */
-
-static bool is_known(const struct comparison *cmp, const struct path_seen *seen)
-{
-	/* The same few are met again and again. */
-	for (size_t i = cmp->calls.count; i-- > 0;) {
-		const struct known_call *call = &cmp->calls.data[i];
-
-		if (call->address == seen->address && call->cr3 == seen->cr3 &&
-		    call->epoch == seen->epoch)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Whether the code that the recording has there, in that address space, calls the log
- * function of that process: no other program's does.
- */
-static bool calls_own_log(const struct comparison *cmp, const struct path_seen *seen)
-{
-	const struct path_space *space = path_text_space(cmp->text, seen->cr3);
-	uint8_t code[PATH_CALL_SIZE];
-	uint64_t log;
-	int32_t to;
-
-	if (xenpt_address_is_kernel(seen->address))
-		log = cmp->text->header.log;
-	else if (space)
-		log = space->log;
-	else
-		return false;
-	if (xenpt_image_read(cmp->image, seen->epoch, seen->cr3,
-			     seen->address - PATH_CALL_SIZE, code,
-			     sizeof(code)) != sizeof(code))
-		return false;
-	memcpy(&to, code + 1, sizeof(to));
-	return code[0] == 0xe8 && seen->address + to == log;
-}
-
-static struct xenpt_error *check_call(struct comparison *cmp,
-				      const struct path_piece *piece, size_t at)
-{
-	const struct path_seen *seen = &cmp->decoded->seen.data[at];
-	struct known_call *call;
-
-	if (is_known(cmp, seen))
-		return NULL;
-	if (!calls_own_log(cmp, seen)) {
-		differs(cmp, piece, at, "code that does not call the process' own log");
-		return NULL;
-	}
-	call = array_add(&cmp->calls);
-	if (!call)
-		return xenpt_error_no_memory();
-	*call = (struct known_call){ seen->cr3, seen->address, seen->epoch };
-	cmp->ret->points++;
-	return NULL;
-}
-
 /* ---- entries ------------------------------------------------------------- */
 
 static void count(struct comparison *cmp, const struct path_seen *seen, uint64_t number)
@@ -170,31 +99,28 @@ static void count(struct comparison *cmp, const struct path_seen *seen, uint64_t
 }
 
 /* False: what follows in the piece has no number that could be known. */
-static struct xenpt_error *compare_entry(struct comparison *cmp,
-					 const struct path_piece *piece, size_t at,
-					 bool *ret)
+static bool compare_entry(struct comparison *cmp, const struct path_piece *piece,
+			  size_t at)
 {
 	const struct path_seen *seen = &cmp->decoded->seen.data[at];
-	uint64_t number = at + cmp->base, count_now = cmp->text->header.count;
+	uint64_t number = at + cmp->base, end = cmp->text->header.count;
 	const struct path_entry *entry = path_text_find(cmp->text, number);
 
-	*ret = true;
-	if (number >= count_now) {
+	if (number >= end) {
 		cmp->ret->newer++;
-	} else if (number + PATH_SLOTS < count_now) {
+	} else if (number + PATH_SLOTS < end) {
 		cmp->ret->older++;
 	} else if (!entry || !seen->address) {
 		cmp->ret->unknown++;
 	} else if (entry->address != seen->address) {
 		differs(cmp, piece, at, "another address");
-		*ret = false;
+		return false;
+	} else if ((uint64_t)entry->space << 12 != seen->cr3) {
+		differs(cmp, piece, at, "another address space");
 	} else {
-		if ((uint64_t)entry->space << 12 != seen->cr3)
-			differs(cmp, piece, at, "another address space");
-		XENPT_TRY(check_call(cmp, piece, at));
 		count(cmp, seen, number);
 	}
-	return NULL;
+	return true;
 }
 
 /* ---- pieces -------------------------------------------------------------- */
@@ -233,48 +159,30 @@ static bool find_base(struct comparison *cmp, const struct path_piece *piece)
 	return false;
 }
 
-static struct xenpt_error *compare_piece(struct comparison *cmp,
-					 const struct path_piece *piece)
+static void compare_piece(struct comparison *cmp, const struct path_piece *piece)
 {
 	size_t end = piece->first + (piece->open ? piece->certain : piece->count);
-	bool goes_on = true;
 
 	if (!find_base(cmp, piece)) {
 		cmp->ret->lost += piece->count;
-		return NULL;
+		return;
 	}
 	if (piece->first + cmp->base < cmp->next || !(piece->first + cmp->base)) {
 		differs(cmp, piece, piece->first, "numbers that cannot be");
-		return NULL;
+		return;
 	}
-	for (size_t i = piece->first; i < end && goes_on; i++)
-		XENPT_TRY(compare_entry(cmp, piece, i, &goes_on));
+	for (size_t i = piece->first; i < end; i++)
+		if (!compare_entry(cmp, piece, i))
+			break;
 	cmp->next = end + cmp->base;
-	return NULL;
 }
 
-static struct xenpt_error *compare_all(struct comparison *cmp)
+void path_compare(const struct path_text *text, const struct path_decoded *decoded,
+		  struct path_result *ret)
 {
-	const struct path_decoded *decoded = cmp->decoded;
-
-	for (size_t i = 0; i < decoded->pieces.count; i++)
-		XENPT_TRY(compare_piece(cmp, &decoded->pieces.data[i]));
-	return NULL;
-}
-
-struct xenpt_error *path_compare(const struct xenpt_file *file,
-				 const struct path_text *text,
-				 const struct path_decoded *decoded,
-				 struct path_result *ret)
-{
-	_cleanup_(image_cleanup) struct xenpt_image *image = NULL;
 	struct comparison cmp = { .text = text, .decoded = decoded, .ret = ret };
-	struct xenpt_error *err;
 
 	*ret = (struct path_result){};
-	XENPT_TRY(xenpt_image_create(file, &image));
-	cmp.image = image;
-	err = compare_all(&cmp);
-	array_deinit(&cmp.calls);
-	return err;
+	for (size_t i = 0; i < decoded->pieces.count; i++)
+		compare_piece(&cmp, &decoded->pieces.data[i]);
 }

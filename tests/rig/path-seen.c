@@ -18,7 +18,6 @@ struct reader {
 	struct path_decoded *decoded;
 	struct path_piece *piece; /* NULL: the next entry begins one */
 	uint64_t offset;
-	uint32_t epoch;
 	uint64_t kernel[NESTED]; /* addresses behind calls */
 	unsigned int depth;
 	uint64_t user[PATH_SPACES]; /* 0: it is not in its log function */
@@ -51,7 +50,6 @@ static struct xenpt_error *add_seen(struct reader *reader, uint64_t cr3, uint64_
 		.address = address,
 		.cr3 = cr3,
 		.offset = reader->offset,
-		.epoch = reader->epoch,
 	};
 	reader->piece->count++;
 	return NULL;
@@ -147,9 +145,6 @@ static struct xenpt_error *take_event(struct reader *reader,
 	case XENPT_EVENT_INTERRUPT:
 	case XENPT_EVENT_OFF:
 		make_certain(reader);
-		break;
-	case XENPT_EVENT_CODE:
-		reader->epoch = event->value;
 		break;
 	case XENPT_EVENT_GAP:
 		reader->decoded->gaps++;

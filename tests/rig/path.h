@@ -3,6 +3,10 @@
  * What a guest with scenario=paths logged of its own way (hv/sim/guest/path.h), and what
  * a recording of it decodes to, entry by entry.
  *
+ * That an entry is seen takes code that calls the log function of the process whose CR3
+ * the trace told: each program's is at another address, and other code is there in the
+ * other programs. So what is seen was decoded with the right program's code.
+ *
  *	log	 | … 4711 4712 4713 4714 … |	numbered; a beacon tells the number
  *	decoded	     |--piece--|  |-piece-|	where there is no hole
  */
@@ -34,7 +38,6 @@ struct path_seen {
 	uint64_t address; /* 0: the call was before the piece */
 	uint64_t cr3;
 	uint64_t offset; /* in the trace, or a little before it */
-	uint32_t epoch;
 };
 
 struct path_piece {
@@ -64,7 +67,6 @@ void path_decoded_deinit(struct path_decoded *decoded);
 struct path_result {
 	uint64_t compared, spaces, changes;
 	uint64_t kernel;      /* of those compared */
-	uint64_t points;      /* places in code, whose call was looked at in the file */
 	uint64_t older;       /* decoded, but not in the log any more */
 	uint64_t newer;       /* … not in the log yet */
 	uint64_t unknown;     /* … in the log, but the call or the entry is missing */
@@ -75,9 +77,7 @@ struct path_result {
 };
 
 /* Prints the first differences. */
-struct xenpt_error *path_compare(const struct xenpt_file *file,
-				 const struct path_text *text,
-				 const struct path_decoded *decoded,
-				 struct path_result *ret);
+void path_compare(const struct path_text *text, const struct path_decoded *decoded,
+		  struct path_result *ret);
 
 #endif

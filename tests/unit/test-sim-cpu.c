@@ -461,6 +461,17 @@ static void test_scenarios(void **state)
 	assert_string_equal(scenario.topa, "4k+64k");
 	assert_string_equal(scenario.truth, "/tmp/t");
 	assert_int_equal(scenario.seed, 7);
+	assert_null(sim_scenario_parse("paths,cr3=fep,rounds=3,deny=2,stay", &scenario));
+	assert_string_equal(scenario.more, " stay=1 rounds=3 cr3=fep rounds=20");
+	assert_true(scenario.cr3_exits && scenario.deny == 2);
+	expect_refusal("paths,rounds=3x", "rounds");
+	expect_refusal("paths,rounds= 3", "rounds");
+	expect_refusal("paths,cr3=pop", "cr3");
+	expect_refusal("paths,deny=1", "deny");
+	expect_refusal("paths,stay=1", "stay");
+	expect_refusal("paths,rounds=11111111111111111111,rounds=1", "rounds");
+	expect_refusal("paths,cr3=deny,cr3=deny,cr3=deny,cr3=deny,cr3=deny,cr3=deny",
+		       "cr3");
 	expect_refusal("", "demo");
 	expect_refusal("nothing", "introspect");
 	expect_refusal("demo,", "not understood: ''");
