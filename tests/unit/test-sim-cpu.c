@@ -469,7 +469,7 @@ static void test_scenarios(void **state)
 	expect_refusal("paths,cr3=pop", "cr3");
 	expect_refusal("paths,deny=1", "deny");
 	expect_refusal("paths,stay=1", "stay");
-	expect_refusal("paths,rounds=11111111111111111111,rounds=1", "rounds");
+	expect_refusal("paths,rounds=99999999999999999999", "rounds");
 	expect_refusal("paths,cr3=deny,cr3=deny,cr3=deny,cr3=deny,cr3=deny,cr3=deny",
 		       "cr3");
 	expect_refusal("", "demo");

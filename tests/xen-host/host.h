@@ -44,7 +44,8 @@ struct host_cpu {
 	struct vcpu *idle, *vcpu; /* that is on it */
 	struct vcpu *loaded;      /* whose MSRs it has, which may not be who runs */
 	struct vcpu *vmcs;
-	bool guest; /* in VMX non-root operation */
+	bool guest;  /* in VMX non-root operation */
+	bool traced; /* since the entry, which may end in a fault of the output */
 
 	struct xpt_msrs pt;
 	uint64_t perf_status; /* IA32_PERF_GLOBAL_STATUS */

@@ -193,6 +193,7 @@ enum pt_result pt_enter(struct host_cpu *cpu, uint64_t *fault)
 
 	check_entry(cpu);
 	cpu->guest = true;
+	cpu->traced = false;
 	if (host_vmcs_read(v, VM_ENTRY_CONTROLS) & VM_ENTRY_LOAD_RTIT_CTL)
 		cpu->pt.ctl = host_vmcs_read(v, GUEST_IA32_RTIT_CTL);
 	if (!(cpu->pt.ctl & XPT_CTL_TRACE_EN))
@@ -205,6 +206,7 @@ enum pt_result pt_enter(struct host_cpu *cpu, uint64_t *fault)
 	if (look_ahead(cpu, fault) == PT_FAULT)
 		return PT_FAULT;
 
+	cpu->traced = true;
 	cpu->pt.status |= XPT_STATUS_TRIGGER_EN;
 	/* Who cannot choose the PSB's period has no PacketByteCnt either. */
 	bytes = cpu->pt.status >> XPT_STATUS_BYTES_SHIFT & XPT_STATUS_BYTES_MASK;
@@ -221,7 +223,7 @@ void pt_exit(struct host_cpu *cpu)
 	const uint32_t controls = host_vmcs_read(v, VM_EXIT_CONTROLS);
 
 	HOST_BUG_ON(!cpu->guest);
-	if (traces(cpu) && in_context(cpu, host_vmcs_read(v, GUEST_CR3))) {
+	if (cpu->traced && traces(cpu) && in_context(cpu, host_vmcs_read(v, GUEST_CR3))) {
 		if (!(controls & VM_EXIT_CONCEAL_FROM_PT))
 			put_pip(cpu, HOST_CR3, false);
 		put_tip(cpu, XPT_TIP_PGD);
