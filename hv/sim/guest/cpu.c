@@ -82,7 +82,9 @@ static void tables_load(uint32_t id)
 		     :
 		     : "i"(KERNEL_CS)
 		     : "rax", "memory");
-	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss" : : "r"(KERNEL_DS));
+	/* IRET to user mode takes away what that may not have; 32-bit code needs it. */
+	asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+	asm volatile("mov %0, %%ss" : : "r"(KERNEL_DS));
 	asm volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 	asm volatile("ltr %w0" : : "r"(TSS_SELECTOR + 16 * id));
 }
