@@ -29,15 +29,15 @@ static const struct {
 /* The memory is new, and so zero: no number is 0. */
 void path_init(void)
 {
-	*path_log_header = (struct path_log){
-		.magic = PATH_MAGIC,
-		.count = 1,
-		.slots = PATH_SLOTS,
-		.log = (uint64_t)path_log,
-		.point = (uint64_t)path_log_point,
-		.beacon = (uint64_t)path_beacon_begin,
-		.digits = (uint64_t)path_digits + PATH_CALL_SIZE,
-	};
+	struct path_log *log = path_log_header;
+
+	log->magic = PATH_MAGIC;
+	log->count = 1;
+	log->slots = PATH_SLOTS;
+	log->log = (uint64_t)path_log;
+	log->point = (uint64_t)path_log_point;
+	log->beacon = (uint64_t)path_beacon_begin;
+	log->digits = (uint64_t)path_digits + PATH_CALL_SIZE;
 	path_is_on = true;
 }
 
