@@ -270,8 +270,12 @@ static void take_exception(struct vcpu *v, struct xenpt_step *step)
         !((v->arch.hvm.vmx.exception_bitmap | EXCEPTIONS_XEN) & (1u << vector));
 }
 
-/* An exit that came in place of the #DB holds it back: it would come next. */
-static void take_pending(struct xenpt_step *step)
+/*
+ * An exit that came in place of the #DB holds it back: it would come next, without
+ * an instruction.  Some CPUs do so even if the instruction has not retired; whether
+ * it has, RIP tells.
+ */
+static void drop_pending(const struct xenpt_step *step)
 {
     unsigned long pending;
 
@@ -279,10 +283,7 @@ static void take_pending(struct xenpt_step *step)
         return;
     __vmread(GUEST_PENDING_DBG_EXCEPTIONS, &pending);
     if ( pending & DR_STEP )
-    {
-        step->stepped = true;
         __vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, pending & ~(unsigned long)DR_STEP);
-    }
 }
 
 /* The guest has not set TF: Xen and the guest do not find it set. */
@@ -333,7 +334,7 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
         step->blind = true;
     else if ( !step->delivered )
         step->blind = false;
-    take_pending(step);
+    drop_pending(step);
     hide_tf(step, guest_cpu_user_regs());
 
     if ( step->shadow && !step->stepped )
