@@ -26,11 +26,12 @@ static const struct {
 	{ &program_narrow, narrow_log, narrow_log_point },
 };
 
-/* The memory is new, and so zero: no number is 0. */
+/* No number is 0. */
 void path_init(void)
 {
 	struct path_log *log = path_log_header;
 
+	zero_words(log, (PATH_ENTRIES + PATH_SLOTS * sizeof(struct path_entry)) / 8);
 	log->magic = PATH_MAGIC;
 	log->count = 1;
 	log->slots = PATH_SLOTS;
