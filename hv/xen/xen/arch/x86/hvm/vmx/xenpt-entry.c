@@ -364,7 +364,8 @@ bool xenpt_output_fault(unsigned long qualification, paddr_t gpa)
     if ( !xenpt_runs(xp) || !(qualification & QUALIFICATION_ASYNC) )
         return false;
 
-    if ( xp->fault_gpa != gpa || xp->fault_total != xp->total )
+    /* Of one page: PIPs move on in it. */
+    if ( (xp->fault_gpa ^ gpa) >> PAGE_SHIFT || xp->fault_total != xp->total )
     {
         xp->fault_gpa = gpa;
         xp->fault_total = xp->total;
