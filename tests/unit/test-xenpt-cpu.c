@@ -2,6 +2,7 @@
 /* CPUs that come up, vCPUs that go from one to another, interrupts, and the end. */
 #include "tests/unit/xenpt.h"
 
+#include <asm/hvm/hvm.h>
 #include <asm/nmi.h>
 #include <asm/vpmu.h>
 
@@ -9,7 +10,12 @@
 #define CAPS                                                                        \
 	(XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_INT | XENPT_CAP_CR3_FILTER |     \
 	 XENPT_CAP_MTC | XENPT_CAP_CYC | XENPT_CAP_PTWRITE | XENPT_CAP_TOPA_MULTI | \
-	 2u << XENPT_CAP_RANGES_SHIFT)
+	 2u << XENPT_CAP_RANGES_SHIFT | CAPS_SOFT)
+#define CAPS_SOFT (XENPT_CAP_SOFT | XENPT_CAP_MTF)
+/* Without PT: what software mode does is what there is. */
+#define CAPS_SOFT_ONLY                                                      \
+	(CAPS_SOFT | XENPT_CAP_PIP | XENPT_CAP_INT | XENPT_CAP_CR3_FILTER | \
+	 XENPT_CAP_TOPA_MULTI | 4u << XENPT_CAP_RANGES_SHIFT)
 
 #define TOPA_PMI (1ull << 55)
 
@@ -129,9 +135,9 @@ static void test_caps_of_cpus(void **state)
 	assert_int_equal(caps_of_model(*state, &model), CAPS & ~XENPT_CAP_TOPA_MULTI);
 }
 
-static void no_pt(struct guest *guest, const struct host_model *model)
+static void no_pt(struct guest *guest, const struct host_model *model, uint64_t caps)
 {
-	assert_int_equal(caps_of_model(guest, model), 0);
+	assert_int_equal(caps_of_model(guest, model), caps);
 	add_ring(guest, 4, INT);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
 	assert_true(host_run(guest->v, 1));
@@ -145,22 +151,45 @@ static void test_no_pt(void **state)
 	struct host_model model = host_model;
 
 	model.proc_trace = false;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY | XENPT_CAP_STOCK_SOFT);
+	assert_true(vmtrace_available);
 	model = host_model;
 	model.misc = 0;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY);
 	model = host_model;
 	model.secondary &= ~SECONDARY_EXEC_PT_USE_GPA;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY);
 	model = host_model;
 	model.exit &= ~VM_EXIT_CLEAR_RTIT_CTL;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY);
 	model = host_model;
 	model.entry &= ~VM_ENTRY_LOAD_RTIT_CTL;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY);
 	model = host_model;
 	model.caps.ecx0 = XPT_CAP0_ECX_SINGLE_RANGE;
-	no_pt(*state, &model);
+	no_pt(*state, &model, CAPS_SOFT_ONLY);
+}
+
+/* Nor is stepping where exits would not be seen, or not be made. */
+static void test_no_soft(void **state)
+{
+	struct host_model model = host_model;
+
+	model.vnmi = false;
+	assert_int_equal(caps_of_model(*state, &model), CAPS);
+	model.primary &= ~CPU_BASED_MONITOR_TRAP_FLAG;
+	assert_int_equal(caps_of_model(*state, &model), CAPS & ~CAPS_SOFT);
+	model.vnmi = true;
+	assert_int_equal(caps_of_model(*state, &model), CAPS & ~XENPT_CAP_MTF);
+	model = host_model;
+	model.secondary |= SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY;
+	assert_int_equal(caps_of_model(*state, &model), CAPS & ~CAPS_SOFT);
+	model.proc_trace = false;
+	no_pt(*state, &model, 0);
+	assert_false(vmtrace_available);
+	model = host_model;
+	model.secondary = 0;
+	assert_int_equal(caps_of_model(*state, &model), 0);
 }
 
 static void test_switched_off(void **state)
@@ -182,15 +211,15 @@ static void test_interrupt_taken(void **state)
 
 	add_ring(guest, 4, INT);
 	opt_watchdog = true;
-	assert_int_equal(caps_of(guest->d), 0);
+	assert_int_equal(caps_of(guest->d), CAPS_SOFT_ONLY);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
 	opt_watchdog = false;
 	nmi_watchdog = NMI_LOCAL_APIC;
-	assert_int_equal(caps_of(guest->d), 0);
+	assert_int_equal(caps_of(guest->d), CAPS_SOFT_ONLY);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
 	nmi_watchdog = NMI_NONE;
 	vpmu_mode = XENPMU_MODE_SELF;
-	assert_int_equal(caps_of(guest->d), 0);
+	assert_int_equal(caps_of(guest->d), CAPS_SOFT_ONLY);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ENODEV);
 	vpmu_mode = XENPMU_MODE_OFF;
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
@@ -425,6 +454,7 @@ int main(void)
 		TEST(test_caps),
 		TEST(test_caps_of_cpus),
 		TEST(test_no_pt),
+		TEST(test_no_soft),
 		TEST(test_switched_off),
 		TEST(test_interrupt_taken),
 		TEST(test_migrates),

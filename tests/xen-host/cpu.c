@@ -22,6 +22,22 @@ bool host_has_vmx(void)
 	return host.cpus[0].model.vmx;
 }
 
+bool host_has_primary(uint32_t controls)
+{
+	return host.cpus[0].model.primary & controls;
+}
+
+/* What would be given to all vCPUs. */
+bool host_has_secondary(uint32_t controls)
+{
+	return host.cpus[0].model.secondary & controls;
+}
+
+bool host_has_vnmi(void)
+{
+	return host.cpus[0].model.vnmi;
+}
+
 void cpuid_count(uint32_t leaf, uint32_t subleaf, uint32_t *eax, uint32_t *ebx,
 		 uint32_t *ecx, uint32_t *edx)
 {
@@ -169,4 +185,24 @@ void vmx_vmcs_exit(struct vcpu *v)
 void vmx_update_secondary_exec_control(struct vcpu *v)
 {
 	__vmwrite(SECONDARY_VM_EXEC_CONTROL, v->arch.hvm.vmx.secondary_exec_control);
+}
+
+void vmx_update_cpu_exec_control(struct vcpu *v)
+{
+	__vmwrite(CPU_BASED_VM_EXEC_CONTROL, v->arch.hvm.vmx.exec_control);
+}
+
+void vmx_update_exception_bitmap(struct vcpu *v)
+{
+	__vmwrite(EXCEPTION_BITMAP, v->arch.hvm.vmx.exception_bitmap);
+}
+
+unsigned long read_cr3(void)
+{
+	return HOST_CR3;
+}
+
+struct cpu_user_regs *guest_cpu_user_regs(void)
+{
+	return &current->arch.user_regs;
 }

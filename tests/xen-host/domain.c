@@ -17,6 +17,8 @@ struct domain *host_domain_create(unsigned int vcpus)
 	host.domains[id] = d;
 	d->domain_id = id;
 	d->hvm = d->hap = true;
+	d->policy.extd.maxphysaddr = paddr_bits;
+	d->arch.cpu_policy = &d->policy;
 	d->p2m = host_p2m_create(d);
 	for (unsigned int i = 0; i < HOST_VIEWS; i++)
 		d->views[i] = host_p2m_create(d);
@@ -37,6 +39,12 @@ struct domain *host_domain_create(unsigned int vcpus)
 			SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VM_FUNCTIONS;
 		/* Some that are none of PT's. */
 		host_vmcs_write(v, VM_ENTRY_CONTROLS, 0xd1ff);
+		v->arch.hvm.vmx.exec_control = 0xb6a065fa;
+		v->arch.hvm.vmx.exception_bitmap =
+			1u << TRAP_debug | 1u << TRAP_nmi | 1u << TRAP_machine_check;
+		host_vmcs_write(v, CPU_BASED_VM_EXEC_CONTROL,
+				v->arch.hvm.vmx.exec_control);
+		host_vmcs_write(v, EXCEPTION_BITMAP, v->arch.hvm.vmx.exception_bitmap);
 		host_vmcs_write(v, VM_EXIT_CONTROLS, 0x3fefff);
 		host_vmcs_write(v, SECONDARY_VM_EXEC_CONTROL,
 				v->arch.hvm.vmx.secondary_exec_control);

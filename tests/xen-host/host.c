@@ -9,17 +9,22 @@
 #include <asm/nmi.h>
 #include <asm/vpmu.h>
 #include <xen/param.h>
+#include <xen/sort.h>
 #include <xen/vmap.h>
 
 #include "xenpt-private.h"
 
+#define PT_CONTROLS (SECONDARY_EXEC_CONCEAL_FROM_PT | SECONDARY_EXEC_PT_USE_GPA)
+
 struct host host;
-bool opt_watchdog;
+bool opt_watchdog, vmtrace_available;
+unsigned long cpu_khz = 2400000;
 unsigned int nmi_watchdog, vpmu_mode, paddr_bits;
 
 const struct host_model host_model = {
 	.vmx = true,
 	.proc_trace = true,
+	.vnmi = true,
 	.caps = {
 		.ebx0 = XPT_CAP0_EBX_CR3_FILTER | XPT_CAP0_EBX_PSB_CYC |
 			XPT_CAP0_EBX_IP_FILTER | XPT_CAP0_EBX_MTC |
@@ -31,8 +36,10 @@ const struct host_model host_model = {
 		.maxphyaddr = 39,
 	},
 	.misc = VMX_MISC_PROC_TRACE,
+	.primary = CPU_BASED_VIRTUAL_INTR_PENDING | CPU_BASED_CR3_LOAD_EXITING |
+		   CPU_BASED_VIRTUAL_NMI_PENDING | CPU_BASED_MONITOR_TRAP_FLAG,
 	.secondary = SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VM_FUNCTIONS |
-		     SECONDARY_EXEC_PT_USE_GPA,
+		     SECONDARY_EXEC_CONCEAL_FROM_PT | SECONDARY_EXEC_PT_USE_GPA,
 	.exit = 0x00ffffff | VM_EXIT_CONCEAL_FROM_PT | VM_EXIT_CLEAR_RTIT_CTL,
 	.entry = 0x0001ffff | VM_ENTRY_CONCEAL_FROM_PT | VM_ENTRY_LOAD_RTIT_CTL,
 };
@@ -55,6 +62,7 @@ static void reset_variables(void)
 	opt_watchdog = false;
 	nmi_watchdog = NMI_NONE;
 	vpmu_mode = XENPMU_MODE_OFF;
+	vmtrace_available = false;
 }
 
 void host_power_on(const struct host_model *model, bool opt_xenpt)
@@ -63,8 +71,8 @@ void host_power_on(const struct host_model *model, bool opt_xenpt)
 	static struct vcpu idle[HOST_CPUS];
 
 	reset_variables();
-	*host_param_opt_xenpt = opt_xenpt;
 	memset(&host, 0, sizeof(host));
+	HOST_BUG_ON(host_param_parse_xenpt(opt_xenpt ? "yes" : "no"));
 	host_memory_init();
 	host.skid = 64;
 	host.successes = HOST_ALL_SUCCEED;
@@ -87,8 +95,7 @@ int host_cpu_init(unsigned int cpu)
 
 	host.cpu = cpu;
 	/* Xen keeps what it would give to all vCPUs: PT is not in it. */
-	rc = xenpt_cpu_init(!cpu, model->secondary & ~SECONDARY_EXEC_PT_USE_GPA,
-			    model->misc);
+	rc = xenpt_cpu_init(!cpu, model->secondary & ~PT_CONTROLS, model->misc);
 	host.cpu = 0;
 	return rc;
 }
@@ -98,6 +105,7 @@ void host_boot(const struct host_model *model, bool opt_xenpt)
 	host_power_on(model, opt_xenpt);
 	for (unsigned int i = 0; i < HOST_CPUS; i++)
 		HOST_BUG_ON(host_cpu_init(i));
+	HOST_BUG_ON(host_init_soft_init());
 }
 
 void host_end(void)
@@ -119,6 +127,50 @@ void host_bug(const char *format, ...)
 	fputc('\n', stderr);
 	va_end(args);
 	abort();
+}
+
+/* ---- Xen's library ---- */
+
+int parse_bool(const char *s, const char *e)
+{
+	const size_t size = e - s;
+
+	if (size == 3 && !memcmp(s, "yes", 3))
+		return 1;
+	if (size == 2 && !memcmp(s, "no", 2))
+		return 0;
+	return -1;
+}
+
+int parse_boolean(const char *name, const char *s, const char *e)
+{
+	const size_t size = strlen(name);
+
+	return (size_t)(e - s) == size && !memcmp(s, name, size) ? 1 : -1;
+}
+
+void sort(void *base, size_t num, size_t size, int (*cmp)(const void *a, const void *b),
+	  void (*swap)(void *a, void *b, size_t size))
+{
+	uint8_t *bytes = base;
+	size_t largest, child;
+
+	/* A heap, as there. */
+	for (size_t n = num / 2, end = num; end > 1;) {
+		if (n)
+			n--;
+		else
+			swap(bytes, bytes + --end * size, size);
+		for (size_t at = n; (child = 2 * at + 1) < end; at = largest) {
+			largest = child;
+			if (child + 1 < end &&
+			    cmp(bytes + child * size, bytes + (child + 1) * size) < 0)
+				largest = child + 1;
+			if (cmp(bytes + at * size, bytes + largest * size) >= 0)
+				break;
+			swap(bytes + at * size, bytes + largest * size, size);
+		}
+	}
 }
 
 /* ---- what is always so ---- */

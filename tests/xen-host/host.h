@@ -27,14 +27,15 @@
 #define HOST_CPUS 3 /* the first is dom0's */
 #define HOST_PAGES (17 * 1024)
 #define HOST_DOMAINS 8
+#define HOST_CR3 0x7ffff000ull /* Xen's own */
 #define HOST_ALL_SUCCEED UINT64_MAX
 
 /* What a CPU has. */
 struct host_model {
-	bool vmx, proc_trace;
+	bool vmx, proc_trace, vnmi;
 	struct xpt_caps caps; /* also its width of physical addresses */
 	uint64_t misc;        /* IA32_VMX_MISC */
-	uint32_t secondary, exit, entry;
+	uint32_t primary, secondary, exit, entry;
 };
 /* All that there is. */
 extern const struct host_model host_model;
@@ -68,6 +69,7 @@ struct host {
 	bool asked;            /* an operation is under way */
 	unsigned int messages; /* printed */
 
+	uint64_t tsc, dirtied;        /* pages, by Xen */
 	unsigned int vpmu_interrupts; /* that were not PT's */
 	uint64_t injected; /* bytes that Xen has changed in its guests' memory */
 };

@@ -12,7 +12,6 @@
 #define STATUS_ENDED (XPT_STATUS_ERROR | XPT_STATUS_STOPPED)
 /* So far ahead the CPU looks for its output: "Trace-Address Pre-Translation". */
 #define AHEAD 64
-#define HOST_CR3 0x7ffff000ull
 
 struct output {
 	struct vcpu *v;

@@ -16,6 +16,7 @@
 #define MSR_RTIT_STATUS 0x571
 #define MSR_RTIT_CR3_MATCH 0x572
 #define MSR_RTIT_ADDR_A(n) (0x580 + 2 * (n))
+#define MSR_RTIT_ADDR_B(n) (0x581 + 2 * (n))
 
 /* Of the CPU that runs; a fault ends Xen. */
 uint64_t host_rdmsr(uint32_t msr);

@@ -4,6 +4,8 @@
 
 #include <xen/sched.h>
 
+void paging_mark_dirty(struct domain *d, mfn_t mfn);
+
 static inline bool hap_enabled(const struct domain *d)
 {
 	return d->hap;

@@ -18,6 +18,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define cf_check
+#define __init
 
 /*
  * What Xen finds out once, when it boots: here it boots many times, and host_boot() puts

@@ -18,6 +18,21 @@
 		min_a < min_b ? min_a : min_b;   \
 	})
 
+#define max(a, b)                                \
+	({                                       \
+		const __typeof__(a) max_a = (a); \
+		const __typeof__(b) max_b = (b); \
+		(void)(&max_a == &max_b);        \
+		max_a > max_b ? max_a : max_b;   \
+	})
+
+#define MASK_EXTR(value, mask) (((value) & (mask)) / ((mask) & -(mask)))
+#define MASK_INSR(value, mask) (((value) * ((mask) & -(mask))) & (mask))
+
+/* -1: something else. */
+int parse_bool(const char *s, const char *e);
+int parse_boolean(const char *name, const char *s, const char *e);
+
 void printk(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

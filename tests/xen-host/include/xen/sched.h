@@ -2,16 +2,18 @@
 #ifndef XEN_SCHED_H
 #define XEN_SCHED_H
 
+#include <asm/processor.h>
 #include <xen/errno.h>
 #include <xen/lib.h>
 #include <xen/types.h>
 
-struct cpu_user_regs;
 struct domain;
+struct page_info;
+struct xenpt_guest;
 struct xenpt_vcpu;
 
 /* The machine's: the VMCS of a vCPU, where all fields that were not written are 0. */
-#define HOST_VMCS_FIELDS 32
+#define HOST_VMCS_FIELDS 48
 struct host_vmcs {
 	struct {
 		unsigned long field, value;
@@ -21,20 +23,36 @@ struct host_vmcs {
 
 struct vcpu_msrs {
 	struct {
-		uint64_t ctl;
+		uint64_t ctl, status;
+		union {
+			uint64_t output_mask;
+			struct {
+				uint32_t output_limit, output_offset;
+			};
+		};
 	} rtit;
 };
 
 struct vmx_vcpu {
 	struct xenpt_vcpu *xenpt;
+	struct xenpt_guest *xenpt_guest;
+	uint32_t exec_control, exception_bitmap;
 	uint32_t secondary_exec_control;
 	bool ipt_active;
 	struct host_vmcs vmcs;
 };
 
+struct vlapic {
+	uint32_t lvtpc;
+	uint8_t vector; /* the last one that it was given */
+	unsigned int irqs;
+};
+
 struct hvm_vcpu {
 	unsigned long guest_cr[5], hw_cr[5];
 	uint64_t guest_efer;
+	bool single_step;
+	struct vlapic vlapic;
 	struct vmx_vcpu vmx;
 };
 
@@ -46,7 +64,12 @@ struct vcpu {
 	struct {
 		struct hvm_vcpu hvm;
 		struct vcpu_msrs *msrs;
+		struct cpu_user_regs user_regs;
+		bool nmi_pending;
 	} arch;
+	struct {
+		struct page_info *pg;
+	} vmtrace;
 
 	/* The machine's. */
 	int pause_count;
@@ -71,16 +94,25 @@ struct host_port {
 	unsigned int notified;
 };
 
+struct cpu_policy {
+	struct {
+		uint8_t maxphysaddr;
+	} extd;
+};
+
 struct domain {
 	uint16_t domain_id;
 	int is_dying;
+	unsigned int vmtrace_size;
 	struct {
+		struct cpu_policy *cpu_policy;
 		struct {
 			struct vmx_domain vmx;
 		} hvm;
 	} arch;
 
 	/* The machine's. */
+	struct cpu_policy policy;
 	bool hvm, hap, nested, altp2m, locked;
 	unsigned int max_vcpus;
 	struct vcpu *vcpu[HOST_VCPUS];

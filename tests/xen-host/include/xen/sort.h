@@ -4,11 +4,8 @@
 
 #include <xen/lib.h>
 
-static inline void sort(void *base, size_t num, size_t size,
-			int (*cmp)(const void *a, const void *b),
-			void (*swap)(void *a, void *b, size_t size))
-{
-	qsort(base, num, size, cmp);
-}
+/* As Xen 4.17's: what @swap does is what is sorted, and there is no other. */
+void sort(void *base, size_t num, size_t size, int (*cmp)(const void *a, const void *b),
+	  void (*swap)(void *a, void *b, size_t size));
 
 #endif

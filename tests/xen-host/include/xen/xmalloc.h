@@ -3,5 +3,13 @@
 #define XEN_XMALLOC_H
 
 #include <xen/mm.h>
+#include <xen/vmap.h>
+
+#define xzalloc(type) ((type *)vzalloc(sizeof(type)))
+#define XFREE(p)            \
+	do {                \
+		vfree(p);   \
+		(p) = NULL; \
+	} while (0)
 
 #endif
