@@ -38,6 +38,11 @@ bool host_has_vnmi(void)
 	return host.cpus[0].model.vnmi;
 }
 
+const struct host_model *host_cpu_model(const struct vcpu *v)
+{
+	return &host.cpus[v->processor].model;
+}
+
 void cpuid_count(uint32_t leaf, uint32_t subleaf, uint32_t *eax, uint32_t *ebx,
 		 uint32_t *ecx, uint32_t *edx)
 {
@@ -75,6 +80,8 @@ uint64_t host_rdmsr(uint32_t msr)
 		return allowed(cpu->model.entry);
 	case MSR_IA32_VMX_PROCBASED_CTLS2:
 		return allowed(cpu->model.secondary);
+	case MSR_SYSCALL_MASK:
+		return cpu->fmask;
 	case MSR_CORE_PERF_GLOBAL_STATUS:
 		return cpu->perf_status;
 	}
@@ -88,6 +95,10 @@ int wrmsr_safe(uint32_t msr, uint64_t value)
 {
 	struct host_cpu *cpu = this_cpu();
 
+	if (msr == MSR_SYSCALL_MASK) {
+		cpu->fmask = value;
+		return 0;
+	}
 	if (msr == MSR_CORE_PERF_GLOBAL_OVF_CTRL) {
 		if (value & ~PERF_STATUS_BITS)
 			return -EFAULT;

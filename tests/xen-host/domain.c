@@ -39,7 +39,7 @@ struct domain *host_domain_create(unsigned int vcpus)
 			SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VM_FUNCTIONS;
 		/* Some that are none of PT's. */
 		host_vmcs_write(v, VM_ENTRY_CONTROLS, 0xd1ff);
-		v->arch.hvm.vmx.exec_control = 0xb6a065fa;
+		v->arch.hvm.vmx.exec_control = HOST_CONTROLS;
 		v->arch.hvm.vmx.exception_bitmap =
 			1u << TRAP_debug | 1u << TRAP_nmi | 1u << TRAP_machine_check;
 		host_vmcs_write(v, CPU_BASED_VM_EXEC_CONTROL,
@@ -57,8 +57,10 @@ struct domain *host_domain_create(unsigned int vcpus)
 
 static void domain_free(struct domain *d)
 {
-	for (unsigned int i = 0; i < d->max_vcpus; i++)
+	for (unsigned int i = 0; i < d->max_vcpus; i++) {
+		free(d->vcpu[i]->code.ran);
 		free(d->vcpu[i]);
+	}
 	for (unsigned int i = 0; i < HOST_VIEWS; i++)
 		host_p2m_free(d->views[i]);
 	host_p2m_free(d->p2m);

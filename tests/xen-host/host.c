@@ -186,11 +186,27 @@ static void check_vcpu(const struct vcpu *v)
 		return;
 	HOST_BUG_ON(xp->waits && !xp->enabled);
 	HOST_BUG_ON(xp->consumed > xp->total);
+	if (xp->flags & (XENPT_SETUP_SOFT | XENPT_SETUP_GUEST))
+		return;
 	size = xenpt_output_size(&xp->out);
 	if (xp->out.ring)
 		HOST_BUG_ON(xp->position != xp->total % size);
 	else
 		HOST_BUG_ON(xp->position != xp->total || xp->position > size);
+}
+
+bool host_is_stepped(const struct domain *d)
+{
+	const struct vcpu *v;
+
+	for_each_vcpu(d, v)
+	{
+		const struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+
+		if (xp && xp->flags & (XENPT_SETUP_SOFT | XENPT_SETUP_GUEST))
+			return true;
+	}
+	return false;
 }
 
 /* References are the p2m's and what is pinned; types are what is pinned. */

@@ -51,6 +51,7 @@ struct host_cpu {
 	struct xpt_msrs pt;
 	uint64_t perf_status; /* IA32_PERF_GLOBAL_STATUS */
 	uint32_t lvtpc;
+	uint64_t fmask;
 	bool pmi; /* is to come */
 };
 
@@ -96,6 +97,8 @@ void host_bug(const char *format, ...)
 	} while (0)
 /* What must be so whenever Xen is not in the middle of an operation. */
 void host_check(void);
+/* Whether a vCPU's trace is written by Xen, where the guest's tables say. */
+bool host_is_stepped(const struct domain *d);
 /* Whether an allocation may succeed. */
 bool host_succeed(void);
 
@@ -170,6 +173,59 @@ bool host_apic_access(struct vcpu *v, bool async);
 bool host_vmfunc(struct vcpu *v, uint32_t function, uint32_t view);
 /* A performance counter's interrupt. Whether the vPMU got it. */
 bool host_counter(struct vcpu *v);
+
+/* ---- a CPU that runs code ---- */
+
+struct host_exit {
+	unsigned int reason; /* EXIT_REASON_* */
+	unsigned long qualification;
+	uint64_t gpa;
+	uint32_t info, error, length; /* of an exception, or an instruction */
+	struct cpu_user_regs regs;    /* of VMFUNC */
+	bool handled;                 /* out */
+};
+
+/* In the guest's kernel, in 64-bit mode, at @ip; addresses are physical ones. */
+void host_code_start(struct vcpu *v, uint64_t ip, uint64_t stack);
+/* One instruction, or what comes before it. False: the vCPU is not in its guest. */
+bool host_step(struct vcpu *v);
+/* Until the vCPU is to run what is at @ip, or @most steps. */
+bool host_step_to(struct vcpu *v, uint64_t ip, unsigned int most);
+
+/* A fault, or a trap. */
+#define HOST_EXCEPTION(vector)             \
+	(INTR_INFO_VALID_MASK | (vector) | \
+	 MASK_INSR(X86_EVENTTYPE_HW_EXCEPTION, INTR_INFO_INTR_TYPE_MASK))
+/* Execution controls of each vCPU that are none of software mode's. */
+#define HOST_CONTROLS 0xb6a065fau
+
+/* What happens between instructions, and in them. */
+bool host_raise(struct vcpu *v, const struct host_exit *exception);
+void host_retire(struct vcpu *v, uint64_t to);
+enum host_ran {
+	HOST_RAN,
+	HOST_RAISED, /* it did not retire */
+	HOST_EXITED,
+};
+enum host_ran host_insn(struct vcpu *v, const uint8_t *bytes, size_t size,
+			struct host_exit *exit);
+unsigned int host_opcode(const uint8_t *bytes);
+const struct host_model *host_cpu_model(const struct vcpu *v);
+unsigned int host_cpl(const struct vcpu *v);
+void host_cpl_set(struct vcpu *v, unsigned int cpl);
+void host_push(struct vcpu *v, uint64_t value);
+uint64_t host_pop(struct vcpu *v);
+/* Delivered through the IDT. @ip is what is pushed. */
+void host_deliver(struct vcpu *v, uint32_t info, uint32_t error, uint64_t ip);
+
+/* Parts of entry and exit. */
+void host_cpu_enter(struct vcpu *v);
+void host_cpu_exit(struct vcpu *v, const struct host_exit *exit);
+bool host_out_and_in(struct vcpu *v, struct host_exit *exit);
+/* Xen's: an event that the exit came in place of; other exits; vmx_intr_assist(). */
+void host_reinject(struct vcpu *v);
+void host_handle(struct vcpu *v, struct host_exit *exit);
+void host_intr_assist(struct vcpu *v);
 
 /* ---- the CPU ---- */
 

@@ -471,6 +471,9 @@ void cache_flush(const void *memory, unsigned int size)
 
 void host_watch(void)
 {
+	for (unsigned int i = 0; i < HOST_DOMAINS; i++)
+		if (host.domains[i])
+			host.domains[i]->stepped = host_is_stepped(host.domains[i]);
 	if (used <= WATCHED)
 		memcpy(shadow, memory_base, used * PAGE_SIZE);
 }
@@ -487,6 +490,9 @@ void host_watched(const struct vcpu *v)
 		const uint8_t *before = shadow + i * PAGE_SIZE;
 
 		if (!memcmp(now, before, PAGE_SIZE))
+			continue;
+		/* Stepped: where the guest says, which is its own memory. */
+		if (pages[i].owner && pages[i].owner->stepped)
 			continue;
 		HOST_BUG_ON(!v || pages[i].owner != v->domain || !pages[i].types);
 		for (unsigned int n = 0; n < PAGE_SIZE; n++)

@@ -8,21 +8,6 @@
 #define ASYNC (1ul << 16)
 #define TRIES 64 /* of one entry: more are a livelock */
 
-enum reason {
-	EXIT_INTERRUPT,
-	EXIT_EPT,
-	EXIT_APIC_ACCESS,
-	EXIT_VMFUNC
-};
-
-struct exit {
-	enum reason reason;
-	unsigned long qualification;
-	uint64_t gpa;
-	struct cpu_user_regs regs;
-	bool handled; /* out */
-};
-
 static struct host_cpu *cpu_of(const struct vcpu *v)
 {
 	return &host.cpus[v->processor];
@@ -55,6 +40,7 @@ static void switch_to(struct vcpu *v, unsigned int n)
 		return;
 	pt_clobber(cpu);
 	cpu->loaded = v;
+	cpu->fmask = v->arch.hvm.vmx.sfmask; /* vmx_restore_guest_msrs() */
 	host_watch();
 	xenpt_switch_to(v);
 	host_watched(NULL);
@@ -87,7 +73,7 @@ static void fault(struct vcpu *v, uint64_t gpa)
 }
 
 /* vmx_vmexit_handler(). */
-static void vmexit(struct vcpu *v, struct exit *exit)
+static void vmexit(struct vcpu *v, struct host_exit *exit)
 {
 	struct host_cpu *cpu = cpu_of(v);
 
@@ -96,6 +82,10 @@ static void vmexit(struct vcpu *v, struct exit *exit)
 	host_watch();
 
 	host.irqs_off = true;
+	host_cpu_exit(v, exit);
+	v->arch.user_regs.rip = host_vmcs_read(v, GUEST_RIP);
+	v->arch.user_regs.rsp = host_vmcs_read(v, GUEST_RSP);
+	v->arch.user_regs.rflags = host_vmcs_read(v, GUEST_RFLAGS);
 	v->arch.hvm.hw_cr[3] = host_vmcs_read(v, GUEST_CR3);
 	v->arch.hvm.guest_cr[3] = v->arch.hvm.hw_cr[3];
 	if (xenpt_owns(v))
@@ -103,20 +93,21 @@ static void vmexit(struct vcpu *v, struct exit *exit)
 	take_interrupt(cpu);
 	host.irqs_off = false;
 
-	host_vmcs_write(v, EXIT_QUALIFICATION, exit->qualification);
+	host_reinject(v);
 	switch (exit->reason) {
-	case EXIT_INTERRUPT:
-		break;
-	case EXIT_EPT:
+	case EXIT_REASON_EPT_VIOLATION:
 		exit->handled = xenpt_output_fault(exit->qualification, exit->gpa);
 		if (!exit->handled)
 			fault(v, exit->gpa);
 		break;
-	case EXIT_APIC_ACCESS:
+	case EXIT_REASON_APIC_ACCESS:
 		exit->handled = xenpt_apic_access();
 		break;
-	case EXIT_VMFUNC:
+	case EXIT_REASON_VMFUNC:
 		exit->handled = xenpt_vmfunc(&exit->regs);
+		break;
+	default:
+		host_handle(v, exit);
 		break;
 	}
 	host_watched(NULL);
@@ -133,6 +124,7 @@ static bool try_entry(struct vcpu *v, enum pt_result *result, uint64_t *gpa)
 	host_watch();
 	if (xenpt_owns(v))
 		xenpt_assist(v);
+	host_intr_assist(v);
 	host_watched(NULL);
 	if (v->pause_count || v->domain->is_dying) {
 		switch_from(v);
@@ -143,12 +135,17 @@ static bool try_entry(struct vcpu *v, enum pt_result *result, uint64_t *gpa)
 
 	host_watch();
 	host.irqs_off = true;
+	host_vmcs_write(v, GUEST_RIP, v->arch.user_regs.rip);
+	host_vmcs_write(v, GUEST_RSP, v->arch.user_regs.rsp);
+	host_vmcs_write(v, GUEST_RFLAGS, v->arch.user_regs.rflags | X86_EFLAGS_MBS);
 	if (xenpt_owns(v))
 		xenpt_vmenter(v);
 	host.irqs_off = false;
 	host_watched(v);
 	host_check();
 	*result = pt_enter(cpu, gpa);
+	if (*result != PT_FAULT)
+		host_cpu_enter(v);
 	host.cpu = 0;
 	return true;
 }
@@ -156,7 +153,8 @@ static bool try_entry(struct vcpu *v, enum pt_result *result, uint64_t *gpa)
 /* As vmx_asm_do_vmentry(), until the guest runs or may not. */
 static bool vmenter(struct vcpu *v)
 {
-	struct exit exit = { EXIT_EPT, ASYNC };
+	struct host_exit exit = { .reason = EXIT_REASON_EPT_VIOLATION,
+				  .qualification = ASYNC };
 	enum pt_result result;
 
 	for (unsigned int i = 0; i < TRIES; i++) {
@@ -169,7 +167,7 @@ static bool vmenter(struct vcpu *v)
 	host_bug("vCPU %u does not get into its guest", v->vcpu_id);
 }
 
-static bool out_and_in(struct vcpu *v, struct exit *exit)
+bool host_out_and_in(struct vcpu *v, struct host_exit *exit)
 {
 	vmexit(v, exit);
 	return vmenter(v);
@@ -192,15 +190,15 @@ bool host_run(struct vcpu *v, unsigned int cpu)
 
 bool host_cycle(struct vcpu *v)
 {
-	struct exit exit = { EXIT_INTERRUPT };
+	struct host_exit exit = { .reason = EXIT_REASON_EXTERNAL_INTERRUPT };
 
-	return host_runs(v) && out_and_in(v, &exit);
+	return host_runs(v) && host_out_and_in(v, &exit);
 }
 
 /* The scheduler has raised its softirq: it comes as far as that is looked at. */
 void host_stop(struct vcpu *v)
 {
-	struct exit exit = { EXIT_INTERRUPT };
+	struct host_exit exit = { .reason = EXIT_REASON_EXTERNAL_INTERRUPT };
 	const unsigned int cpu = host.cpu;
 
 	if (!host_runs(v))
@@ -217,7 +215,9 @@ void host_stop(struct vcpu *v)
 
 size_t host_trace(struct vcpu *v, const void *bytes, size_t size)
 {
-	struct exit fault_exit = { EXIT_EPT, ASYNC }, interrupt = { EXIT_INTERRUPT };
+	struct host_exit fault_exit = { .reason = EXIT_REASON_EPT_VIOLATION,
+					.qualification = ASYNC },
+			 interrupt = { .reason = EXIT_REASON_EXTERNAL_INTERRUPT };
 	struct host_cpu *cpu = cpu_of(v);
 	size_t done = 0, part;
 
@@ -227,17 +227,17 @@ size_t host_trace(struct vcpu *v, const void *bytes, size_t size)
 			       &fault_exit.gpa)) {
 		case PT_FAULT:
 			done += part;
-			out_and_in(v, &fault_exit);
+			host_out_and_in(v, &fault_exit);
 			break;
 		case PT_ENDED:
 			done += part;
 			if (cpu->pmi)
-				out_and_in(v, &interrupt);
+				host_out_and_in(v, &interrupt);
 			return done;
 		case PT_DONE:
 			done += part;
 			if (cpu->pmi)
-				out_and_in(v, &interrupt);
+				host_out_and_in(v, &interrupt);
 			break;
 		}
 	}
@@ -262,7 +262,8 @@ void host_xen_cr3(struct vcpu *v, uint64_t cr3)
 
 bool host_apic_access(struct vcpu *v, bool async)
 {
-	struct exit exit = { EXIT_APIC_ACCESS, async ? ASYNC : 0 };
+	struct host_exit exit = { .reason = EXIT_REASON_APIC_ACCESS,
+				  .qualification = async ? ASYNC : 0 };
 
 	vmexit(v, &exit);
 	vmenter(v);
@@ -271,7 +272,7 @@ bool host_apic_access(struct vcpu *v, bool async)
 
 bool host_vmfunc(struct vcpu *v, uint32_t function, uint32_t view)
 {
-	struct exit exit = { EXIT_VMFUNC };
+	struct host_exit exit = { .reason = EXIT_REASON_VMFUNC };
 
 	exit.regs.eax = function;
 	exit.regs.ecx = view;

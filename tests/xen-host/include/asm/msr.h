@@ -4,6 +4,7 @@
 
 #include <xen/types.h>
 
+#define MSR_SYSCALL_MASK 0xc0000084
 #define MSR_CORE_PERF_GLOBAL_STATUS 0x38e
 #define MSR_CORE_PERF_GLOBAL_OVF_CTRL 0x390
 #define MSR_IA32_VMX_EXIT_CTLS 0x483

@@ -38,6 +38,7 @@ struct vmx_vcpu {
 	struct xenpt_guest *xenpt_guest;
 	uint32_t exec_control, exception_bitmap;
 	uint32_t secondary_exec_control;
+	uint64_t sfmask;
 	bool ipt_active;
 	struct host_vmcs vmcs;
 };
@@ -54,6 +55,26 @@ struct hvm_vcpu {
 	bool single_step;
 	struct vlapic vlapic;
 	struct vmx_vcpu vmx;
+};
+
+/* The machine's: what a vCPU has that runs code. */
+#define HOST_RAN_MAX 65536
+struct host_code {
+	uint64_t idt; /* handlers, of 16 bytes each */
+	uint64_t lstar, kernel_stack;
+	bool deny_cr3;            /* a monitor of the toolstack's does */
+	unsigned int irq;         /* a vector that waits; 0: none */
+	bool nmi;                 /* one waits */
+	unsigned int late_events; /* so many are not delivered at once: an EPT violation */
+	bool hold_traps;          /* something comes in place of a #DB */
+	/* Of the CPU. */
+	bool mtf, late;
+	uint32_t vectoring, vectoring_error, vectoring_length;
+	/* What it ran. */
+	unsigned int nr, exits;
+	struct {
+		uint64_t ip, cr3;
+	} *ran;
 };
 
 struct vcpu {
@@ -77,6 +98,7 @@ struct vcpu {
 	unsigned int view; /* of altp2m */
 	uint64_t traced;   /* bytes that the CPU has put out */
 	struct vcpu_msrs msrs;
+	struct host_code code;
 };
 
 struct vmx_domain {
@@ -119,6 +141,7 @@ struct domain {
 	struct p2m_domain *p2m, *views[HOST_VIEWS];
 	struct host_port ports[HOST_PORTS];
 	unsigned int strays; /* faults that no instruction of the guest's made */
+	bool stepped;        /* or was, when Xen began with what it does */
 	bool stuck;          /* what its paging should bring does not come */
 };
 
