@@ -231,6 +231,10 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
         {
             controls |= arm(step);
             exceptions = ~0u;
+            /* Windows are shut: it is only here that there is no shadow. */
+            if ( step->shadow )
+                controls &= ~(CPU_BASED_VIRTUAL_INTR_PENDING |
+                              CPU_BASED_VIRTUAL_NMI_PENDING);
         }
     }
 

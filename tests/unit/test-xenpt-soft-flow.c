@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Software mode: address spaces, bounds, what is in the way of an instruction. */
+#include "tests/unit/stepped.h"
+
+#include <asm/msr.h>
+
+#define NOP "\x90"
+#define CR3_TO_RAX "\x0f\x22\xd8"
+#define RAX_B "\x48\xb8\0\0\x89\x67\0\0\0\0"
+
+static void check(struct guest *guest)
+{
+	host_stop(guest->v);
+	assert_ran(guest);
+}
+
+/* How often @word is among the packets. */
+static unsigned int count(struct guest *guest, const char *word)
+{
+	static uint8_t bytes[PAGES * PAGE];
+	struct pt_packet_decoder *decoder;
+	struct pt_packet packet;
+	struct pt_config config;
+	unsigned int nr = 0;
+	const char *name;
+
+	pt_config_init(&config);
+	config.begin = bytes;
+	config.end = bytes + total(guest);
+	assert_true(host_read(guest->d, REGION, bytes, config.end - bytes));
+	decoder = pt_pkt_alloc_decoder(&config);
+	assert_non_null(decoder);
+	assert_true(pt_pkt_sync_forward(decoder) >= 0);
+	while (pt_pkt_next(decoder, &packet, sizeof(packet)) > 0) {
+		name = packet.type == ppt_pip       ? "pip"
+		       : packet.type == ppt_ovf     ? "ovf"
+		       : packet.type == ppt_psb     ? "psb"
+		       : packet.type == ppt_tip_pge ? "pge"
+						    : "";
+		nr += !strcmp(name, word);
+	}
+	pt_pkt_free_decoder(decoder);
+	return nr;
+}
+
+/* ---- CR3 ---- */
+
+/* PIPs: of the PSB+, and of the write. */
+static void cr3(struct guest *guest, bool mtf)
+{
+	RUN(guest, NOP RAX_B CR3_TO_RAX NOP);
+	check(guest);
+	assert_int_equal(host_vmcs_read(guest->v, GUEST_CR3), B);
+	assert_int_equal(count(guest, "pip"), 1 + count(guest, "psb"));
+}
+STEPPED_TESTS(cr3)
+
+static void emulate_cr3(struct guest *guest)
+{
+	guest->v->arch.hvm.vmx.exec_control |= CPU_BASED_CR3_LOAD_EXITING;
+	host_vmcs_write(guest->v, CPU_BASED_VM_EXEC_CONTROL,
+			guest->v->arch.hvm.vmx.exec_control);
+	RUN(guest, NOP "\x0f\xa2" RAX_B CR3_TO_RAX NOP);
+}
+
+/*
+ * PIPs: of the PSB+, at the first entry that has none, and of the write. Entries: the
+ * first, behind CPUID and the write, and what host_stop() comes to.
+ */
+static void emulated_cr3(struct guest *guest, bool mtf)
+{
+	emulate_cr3(guest);
+	check(guest);
+	assert_int_equal(host_vmcs_read(guest->v, GUEST_CR3), B);
+	assert_int_equal(count(guest, "pge"), 4);
+	assert_int_equal(count(guest, "pip"), 3);
+}
+STEPPED_TESTS(emulated_cr3)
+
+static void denied_cr3(struct guest *guest, bool mtf)
+{
+	guest->v->code.deny_cr3 = true;
+	emulate_cr3(guest);
+	check(guest);
+	assert_int_equal(count(guest, "pip"), 2);
+}
+STEPPED_TESTS(denied_cr3)
+
+static void no_pip(struct guest *guest, bool mtf)
+{
+	assert_int_equal(op(guest, OP(teardown), 0, 0), 0);
+	stepped_enable(guest, XENPT_SETUP_NO_PIP, CTL);
+	emulate_cr3(guest);
+	host_stop(guest->v);
+	assert_int_equal(count(guest, "pip"), 1);
+	assert_int_equal(count(guest, "pge"), 4);
+}
+STEPPED_TESTS(no_pip)
+
+/* Only A is stepped: B runs free until it writes CR3. */
+static void cr3_filter(struct guest *guest, bool mtf)
+{
+	unsigned int exits;
+
+	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+	assert_int_equal(op(guest, OP(filter), XPT_MSR_CR3_MATCH, A), 0);
+	enable(guest, CTL | XPT_CTL_CR3_FILTER);
+	PUT(guest, CODE,
+	    NOP RAX_B CR3_TO_RAX NOP NOP NOP NOP
+	    "\x48\xb8\0\x50\x34\x12\0\0\0\0" CR3_TO_RAX NOP NOP);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 14, 20));
+	exits = guest->v->code.exits;
+	assert_true(host_step_to(guest->v, CODE + 28, 20));
+	assert_int_equal(guest->v->code.exits, exits);
+	assert_true(host_step_to(guest->v, CODE + 33, 20));
+	assert_true(guest->v->code.exits > exits + 2);
+	host_stop(guest->v);
+	assert_int_equal(count(guest, "pge"), 3);
+	assert_int_equal(host_vmcs_read(guest->v, GUEST_CR3), A);
+}
+STEPPED_TESTS(cr3_filter)
+
+/* ---- bounds ---- */
+
+/* Exactly so many, and then it runs free. */
+static void budget(struct guest *guest, bool mtf)
+{
+	unsigned int exits;
+
+	assert_int_equal(op(guest, OP(budget), 0, 5), 0);
+	PUT(guest, CODE, NOP NOP NOP NOP NOP NOP NOP NOP);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 5, 10));
+	exits = guest->v->code.exits;
+	assert_false(status(guest) & XENPT_STATUS_ON);
+	assert_true(status(guest) & XENPT_STATUS_SPENT);
+	assert_true(host_run(guest->v, 1));
+	exits = guest->v->code.exits;
+	assert_true(host_step_to(guest->v, CODE + 8, 3));
+	assert_int_equal(guest->v->code.exits, exits);
+	guest->v->code.nr = 5;
+	check(guest);
+	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+	assert_int_equal(op(guest, OP(enable), 0, CTL), -EIO);
+	assert_int_equal(op(guest, OP(reset), 0, 0), 0);
+	enable(guest, CTL);
+}
+STEPPED_TESTS(budget)
+
+/* A page of the output is taken away: the trace ends, the guest goes on. */
+static void page_taken(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, NOP "\xeb\xfd");
+	assert_true(host_run(guest->v, 1));
+	assert_false(host_step_to(guest->v, 0, 10) || !host_runs(guest->v));
+	host_page_take(guest->d, REGION / PAGE);
+	host_cycle(guest->v);
+	assert_false(host_step_to(guest->v, 0, 10) || !host_runs(guest->v));
+	assert_true(status(guest) & XENPT_STATUS_FAULT);
+	assert_false(status(guest) & XENPT_STATUS_ON);
+	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+	assert_int_equal(op(guest, OP(enable), 0, CTL), -EIO);
+}
+STEPPED_TESTS(page_taken)
+
+/* The second region's entry is another page by now: it goes where the CPU would. */
+static void table_rewritten(struct guest *guest, bool mtf)
+{
+	uint8_t byte = 0;
+
+	add_pages(guest, MISSING, PAGE);
+	entry(guest, TABLE, 1, MISSING | INT);
+	PUT(guest, CODE, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
+	assert_true(host_run(guest->v, 1));
+	while (total(guest) < PAGE + 100) {
+		assert_true(host_run(guest->v, 1));
+		host_step(guest->v);
+		host_step(guest->v);
+	}
+	assert_true(host_read(guest->d, MISSING, &byte, 1));
+	assert_int_not_equal(byte, 0);
+	assert_true(host_read(guest->d, REGION + PAGE, &byte, 1));
+	assert_int_equal(byte, 0);
+}
+STEPPED_TESTS(table_rewritten)
+
+/* The vCPU waits before it writes over what nobody has read, and goes on. */
+static void lossless(struct guest *guest, bool mtf)
+{
+	assert_int_equal(op(guest, OP(teardown), 0, 0), 0);
+	entry(guest, TABLE, 4, TABLE | END);
+	stepped_enable(guest, XENPT_SETUP_LOSSLESS, CTL);
+	PUT(guest, CODE, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
+	assert_true(host_run(guest->v, 1));
+	for (unsigned int i = 0; i < 60000 && host_runs(guest->v); i++) {
+		guest->v->code.nr = 0;
+		host_step(guest->v);
+		if (i % 8 == 0)
+			host_cycle(guest->v);
+	}
+	assert_false(host_runs(guest->v));
+	assert_true(status(guest) & XENPT_STATUS_WAITS);
+	assert_in_range(total(guest), 2 * PAGE, 3 * PAGE);
+	assert_false(host_run(guest->v, 1));
+	assert_int_equal(op(guest, OP(consume), 0, total(guest)), 0);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step(guest->v));
+}
+STEPPED_TESTS(lossless)
+
+/* ---- from outside ---- */
+
+static void moved_by_toolstack(struct guest *guest, bool mtf)
+{
+	RUN(guest, NOP NOP);
+	host_pause(guest->v);
+	assert_true(total(guest) > 0);
+	host_xen_cr3(guest->v, B);
+	regs(guest)->rip = CODE + 0x100;
+	PUT(guest, CODE + 0x100, NOP NOP);
+	host_unpause(guest->v);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 0x102, 10));
+	check(guest);
+	assert_int_equal(count(guest, "ovf"), 0);
+}
+STEPPED_TESTS(moved_by_toolstack)
+
+/* A pause is a VM exit: all is there, and nothing is there twice. */
+static void settled(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, NOP "\x75\x01\xf4" NOP "\x75\x01\xf4\xe8\0\0\0\0" NOP NOP);
+	assert_true(host_run(guest->v, 1));
+	for (unsigned int i = 0; i < 7; i++) {
+		host_step(guest->v);
+		assert_ran(guest);
+		assert_true(host_run(guest->v, 1));
+	}
+	check(guest);
+}
+STEPPED_TESTS(settled)
+
+/* ---- shadows, NMIs ---- */
+
+/* An interrupt that waits comes behind the instruction after STI, and MOV SS. */
+static void shadows(struct guest *guest, bool mtf)
+{
+	uint64_t pushed[5];
+
+	PUT(guest, CODE, "\xfa" NOP "\xfb" NOP NOP "\x8e\xd0" NOP "\xfa\xfb\x0f\xa2" NOP);
+	guest->v->code.irq = 0x31;
+	regs(guest)->rflags = X86_EFLAGS_MBS;
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, IDT + 0x31 * 16, 20));
+	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
+	assert_int_equal(pushed[0], CODE + 4);
+	assert_true(host_step_to(guest->v, CODE + 5, 20));
+	/* TF comes out behind the NOP only. */
+	assert_true(host_step_to(guest->v, CODE + 8, 20));
+	assert_true(host_step_to(guest->v, CODE + 13, 20));
+	check(guest);
+}
+STEPPED_TESTS(shadows)
+
+/* In the shadow something else comes first: it is not lost. */
+static void shadow_kept(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, "\xfb" NOP NOP);
+	regs(guest)->rflags = X86_EFLAGS_MBS;
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 1, 4));
+	guest->v->code.irq = 0x31;
+	assert_true(host_cycle(guest->v));
+	assert_int_equal(guest->v->code.irq, 0x31);
+	assert_true(host_step_to(guest->v, IDT + 0x31 * 16, 4));
+	assert_int_equal(guest->v->code.ran[1].ip, CODE + 1);
+	assert_int_equal(guest->v->code.nr, 2);
+	assert_true(host_step_to(guest->v, CODE + 3, 20));
+	check(guest);
+}
+STEPPED_TESTS(shadow_kept)
+
+/* By TF nobody sees the handler: OVF, and the trace goes on. By MTF all is there. */
+static void nmi(struct guest *guest, bool mtf)
+{
+	PUT(guest, IDT + TRAP_nmi * 16, NOP NOP "\x48\xcf");
+	PUT(guest, CODE, NOP NOP NOP NOP);
+	assert_true(host_run(guest->v, 1));
+	guest->v->code.nmi = true;
+	if (mtf) {
+		assert_true(host_step_to(guest->v, CODE + 4, 20));
+		check(guest);
+		return;
+	}
+	assert_true(host_step_to(guest->v, IDT + TRAP_nmi * 16 + 1, 20));
+	host_cycle(guest->v);
+	assert_true(host_step_to(guest->v, CODE + 4, 20));
+	host_stop(guest->v);
+	assert_int_equal(count(guest, "ovf"), 1);
+}
+STEPPED_TESTS(nmi)
+
+/* A #DB that something comes in place of is not lost, and not the guest's. */
+static void trap_held(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, NOP NOP NOP NOP);
+	assert_true(host_run(guest->v, 1));
+	guest->v->code.hold_traps = true;
+	host_step(guest->v);
+	host_cycle(guest->v);
+	guest->v->code.hold_traps = false;
+	assert_true(host_step_to(guest->v, CODE + 4, 10));
+	check(guest);
+	assert_int_equal(guest->v->code.nr, 4);
+}
+STEPPED_TESTS(trap_held)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STEPPED_CASES(cr3),         STEPPED_CASES(emulated_cr3),
+		STEPPED_CASES(denied_cr3),  STEPPED_CASES(no_pip),
+		STEPPED_CASES(cr3_filter),  STEPPED_CASES(budget),
+		STEPPED_CASES(page_taken),  STEPPED_CASES(table_rewritten),
+		STEPPED_CASES(lossless),    STEPPED_CASES(moved_by_toolstack),
+		STEPPED_CASES(settled),     STEPPED_CASES(shadows),
+		STEPPED_CASES(shadow_kept), STEPPED_CASES(nmi),
+		STEPPED_CASES(trap_held),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
