@@ -3,6 +3,7 @@
 #include "tests/xen-host/host.h"
 
 #include <asm/hvm/vmx/xenpt.h>
+#include <asm/msr.h>
 #include <xen/event.h>
 
 struct domain *host_domain_create(unsigned int vcpus)
@@ -68,6 +69,87 @@ static void domain_free(struct domain *d)
 	free(d);
 }
 
+/* ---- the stock interface ---- */
+
+void host_stock_add(struct vcpu *v, unsigned int nr_pages)
+{
+	HOST_BUG_ON(v->vmtrace.pg);
+	v->vmtrace.pg = host_pages_alloc(v->domain, nr_pages);
+	v->domain->vmtrace_size = nr_pages * PAGE_SIZE;
+	v->arch.msrs->rtit.output_limit = nr_pages * PAGE_SIZE - 1;
+}
+
+/* vmtrace_free_buffer(). */
+static void free_buffer(struct vcpu *v)
+{
+	struct page_info *pg = v->vmtrace.pg;
+
+	v->vmtrace.pg = NULL;
+	for (unsigned int i = 0; pg && i < v->domain->vmtrace_size / PAGE_SIZE; i++)
+		put_page(&pg[i]);
+}
+
+/* vmtrace_set_option(), of IA32_RTIT_CTL. */
+static int set_ctl(struct vcpu *v, bool enable)
+{
+	uint64_t *ctl = &v->arch.msrs->rtit.ctl;
+	const bool old = *ctl & RTIT_CTL_TRACE_EN;
+
+	if (xenpt_is_held(v))
+		return -EBUSY;
+	*ctl = XPT_CTL_OS | XPT_CTL_USER | XPT_CTL_BRANCH_EN | XPT_CTL_DIS_RETC;
+	if (enable)
+		*ctl |= RTIT_CTL_TRACE_EN;
+	return old != enable ? xenpt_stock_enable(v, enable) : 0;
+}
+
+/* vmtrace_control(). */
+static int control(struct vcpu *v, bool enable, bool reset)
+{
+	int rc;
+
+	if (v->arch.hvm.vmx.ipt_active == enable)
+		return -EINVAL;
+	if (reset)
+		v->arch.msrs->rtit.status = v->arch.msrs->rtit.output_offset = 0;
+	rc = set_ctl(v, enable);
+	if (!rc)
+		v->arch.hvm.vmx.ipt_active = enable;
+	return rc;
+}
+
+int host_stock(struct vcpu *v, bool enable, bool reset)
+{
+	int rc;
+
+	if (!v->vmtrace.pg || cpu_has_proc_trace)
+		return -ENODEV;
+	host.cpu = 0;
+	host.asked = true;
+	host_watch();
+	vcpu_pause(v);
+	rc = control(v, enable, reset);
+	vcpu_unpause(v);
+	host_watched(NULL);
+	host.asked = false;
+	host_check();
+	return rc;
+}
+
+bool host_stock_position(struct vcpu *v, uint64_t *pos)
+{
+	host.cpu = 0;
+	host.asked = true;
+	host_watch();
+	vcpu_pause(v);
+	xenpt_stock_settle(v);
+	*pos = v->arch.msrs->rtit.output_offset;
+	vcpu_unpause(v);
+	host_watched(NULL);
+	host.asked = false;
+	return v->arch.hvm.vmx.ipt_active;
+}
+
 /* Xen's domain_kill() and what it calls, in that order. */
 void host_domain_kill(struct domain *d)
 {
@@ -80,6 +162,7 @@ void host_domain_kill(struct domain *d)
 	domain_lock(d);
 	d->is_dying = 1;
 	memset(d->ports, 0, sizeof(d->ports));
+	for_each_vcpu(d, v) free_buffer(v);
 	host_p2m_take_all(d);
 	host_watch();
 	xenpt_domain_relinquish(d);

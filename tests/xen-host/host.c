@@ -72,7 +72,9 @@ void host_power_on(const struct host_model *model, bool opt_xenpt)
 
 	reset_variables();
 	memset(&host, 0, sizeof(host));
-	HOST_BUG_ON(host_param_parse_xenpt(opt_xenpt ? "yes" : "no"));
+	HOST_BUG_ON(host_param_parse_xenpt(!opt_xenpt        ? "no"
+					   : model->guest_pt ? "yes,guest"
+							     : "yes"));
 	host_memory_init();
 	host.skid = 64;
 	host.successes = HOST_ALL_SUCCEED;

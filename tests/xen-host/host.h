@@ -30,8 +30,9 @@
 #define HOST_CR3 0x7ffff000ull /* Xen's own */
 #define HOST_ALL_SUCCEED UINT64_MAX
 
-/* What a CPU has. */
+/* What a CPU has, and how Xen is started there. */
 struct host_model {
+	bool guest_pt; /* xenpt=guest */
 	bool vmx, proc_trace, vnmi;
 	struct xpt_caps caps; /* also its width of physical addresses */
 	uint64_t misc;        /* IA32_VMX_MISC */
@@ -111,6 +112,13 @@ void host_domain_kill(struct domain *d);
 /* A sub-operation, by dom0. @key and @value are in and out. */
 int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key,
 	    uint64_t *value);
+/*
+ * The stock interface, on a Xen whose CPU has no PT: its buffer, XEN_DOMCTL_vmtrace_op
+ * enable, reset and disable, and the position.
+ */
+void host_stock_add(struct vcpu *v, unsigned int nr_pages);
+int host_stock(struct vcpu *v, bool enable, bool reset);
+bool host_stock_position(struct vcpu *v, uint64_t *pos);
 /* Keep a vCPU from running, or let it run again. */
 void host_pause(struct vcpu *v);
 void host_unpause(struct vcpu *v);
@@ -131,6 +139,8 @@ void host_view_set(struct domain *d, unsigned int view, unsigned long gfn,
 		   p2m_access_t access);
 
 uint8_t *host_bytes(const struct page_info *pg);
+/* Pages one behind the other, that are nowhere in the p2m; each with a reference. */
+struct page_info *host_pages_alloc(struct domain *d, unsigned int nr);
 /* As the guest does. False: it may not. */
 bool host_read(struct domain *d, uint64_t gpa, void *buf, size_t size);
 bool host_write(struct domain *d, uint64_t gpa, const void *buf, size_t size);
@@ -168,6 +178,9 @@ size_t host_trace(struct vcpu *v, const void *bytes, size_t size);
 void host_guest_cr3(struct vcpu *v, uint64_t cr3);
 /* Xen does, while the vCPU is out. */
 void host_xen_cr3(struct vcpu *v, uint64_t cr3);
+/* The guest's RDMSR and WRMSR, as Xen has them: false is #GP. */
+bool host_rdmsr_guest(struct vcpu *v, uint32_t msr, uint64_t *ret);
+bool host_wrmsr_guest(struct vcpu *v, uint32_t msr, uint64_t value);
 /* Exits for these reasons, and in again. Whether hv/xen has seen to it. */
 bool host_apic_access(struct vcpu *v, bool async);
 bool host_vmfunc(struct vcpu *v, uint32_t function, uint32_t view);
@@ -182,7 +195,10 @@ struct host_exit {
 	uint64_t gpa;
 	uint32_t info, error, length; /* of an exception, or an instruction */
 	struct cpu_user_regs regs;    /* of VMFUNC */
-	bool handled;                 /* out */
+	uint32_t msr;
+	uint64_t value; /* of WRMSR, and out */
+	int result;     /* out: X86EMUL_* */
+	bool handled;   /* out */
 };
 
 /* In the guest's kernel, in 64-bit mode, at @ip; addresses are physical ones. */

@@ -194,6 +194,25 @@ struct page_info *host_page_add(struct domain *d, unsigned long gfn)
 	return pg;
 }
 
+struct page_info *host_pages_alloc(struct domain *d, unsigned int nr)
+{
+	unsigned int run = 0;
+
+	for (unsigned int i = 0; i < HOST_PAGES; i++) {
+		run = pages[i].refs ? 0 : run + 1;
+		if (run < nr)
+			continue;
+		if (used < i + 1)
+			used = i + 1;
+		for (unsigned int n = i + 1 - nr; n <= i; n++) {
+			pages[n] = (struct page_info){ .owner = d, .refs = 1 };
+			memset(host_bytes(&pages[n]), 0, PAGE_SIZE);
+		}
+		return &pages[i + 1 - nr];
+	}
+	host_bug("no %u pages are left", nr);
+}
+
 static void take(struct entry *from)
 {
 	struct page_info *pg = from->pg;

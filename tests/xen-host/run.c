@@ -4,6 +4,7 @@
 
 #include <asm/hvm/vmx/xenpt.h>
 #include <asm/vpmu.h>
+#include <asm/x86_emulate.h>
 
 #define ASYNC (1ul << 16)
 #define TRIES 64 /* of one entry: more are a livelock */
@@ -279,6 +280,26 @@ bool host_vmfunc(struct vcpu *v, uint32_t function, uint32_t view)
 	vmexit(v, &exit);
 	vmenter(v);
 	return exit.handled;
+}
+
+static bool msr_exit(struct vcpu *v, unsigned int reason, uint32_t msr, uint64_t *value)
+{
+	struct host_exit exit = { .reason = reason, .msr = msr, .value = *value };
+
+	HOST_BUG_ON(!host_runs(v));
+	host_out_and_in(v, &exit);
+	*value = exit.value;
+	return exit.result == X86EMUL_OKAY;
+}
+
+bool host_rdmsr_guest(struct vcpu *v, uint32_t msr, uint64_t *ret)
+{
+	return msr_exit(v, EXIT_REASON_MSR_READ, msr, ret);
+}
+
+bool host_wrmsr_guest(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	return msr_exit(v, EXIT_REASON_MSR_WRITE, msr, &value);
 }
 
 bool host_counter(struct vcpu *v)

@@ -7,6 +7,7 @@
 #include <asm/hvm/vlapic.h>
 #include <asm/hvm/vmx/xenpt.h>
 #include <asm/paging.h>
+#include <asm/x86_emulate.h>
 
 uint64_t hvm_get_guest_tsc(struct vcpu *v)
 {
@@ -146,6 +147,15 @@ void host_handle(struct vcpu *v, struct host_exit *exit)
 		if (!v->code.deny_cr3)
 			host_xen_cr3(v, v->arch.user_regs.rax);
 		skip(v, exit->length);
+		break;
+	case EXIT_REASON_MSR_READ:
+	case EXIT_REASON_MSR_WRITE:
+		exit->result = X86EMUL_EXCEPTION;
+		if (!xenpt_guest_has(v->domain))
+			break;
+		exit->result = exit->reason == EXIT_REASON_MSR_READ
+				       ? xenpt_guest_rdmsr(v, exit->msr, &exit->value)
+				       : xenpt_guest_wrmsr(v, exit->msr, exit->value);
 		break;
 	case EXIT_REASON_CPUID:
 	case EXIT_REASON_HLT:

@@ -99,7 +99,12 @@ int xenpt_stock_enable(struct vcpu *v, bool enable)
 
     domain_lock(v->domain);
     if ( enable )
+    {
         rc = make(v);
+        /* Or the next one would find it set, and do nothing. */
+        if ( rc )
+            v->arch.msrs->rtit.ctl &= ~RTIT_CTL_TRACE_EN;
+    }
     else if ( is_stock(v) )
         xenpt_teardown(v);
     domain_unlock(v->domain);
