@@ -191,6 +191,8 @@ static uint64_t argument(struct machine *m)
 		XPT_CTL_USER | XPT_CTL_BRANCH_EN,
 		XENPT_SETUP_LOSSLESS,
 		XENPT_SETUP_NO_PIP,
+		XENPT_SETUP_SOFT,
+		XENPT_SETUP_SOFT | XENPT_SETUP_LOSSLESS,
 		XPT_MSR_CR3_MATCH,
 		XPT_MSR_ADDR0_A,
 		0,
@@ -233,7 +235,7 @@ static void operate(struct machine *m)
 {
 	const unsigned int kind = take(m->input, 1);
 	const uint32_t cmd = kind == 255 ? take(m->input, 4)
-					 : XEN_DOMCTL_vmtrace_xenpt_base + kind % 13;
+					 : XEN_DOMCTL_vmtrace_xenpt_base + kind % 14;
 	const uint64_t key_in = argument(m), value_in = argument(m);
 	const unsigned int vcpu = m->v->vcpu_id, odd = take(m->input, 1);
 	uint64_t key = key_in, value = value_in;
@@ -257,8 +259,9 @@ static void operate(struct machine *m)
 	if (!rc && cmd == XEN_DOMCTL_vmtrace_xenpt_setup && odd != 5) {
 		/* One that writes over the other's tables is possible. */
 		forget(m);
-		m->count[vcpu].known =
-			!m->d->vcpu[!vcpu]->arch.hvm.vmx.xenpt && !m->d->altp2m;
+		m->count[vcpu].known = !(value_in & XENPT_SETUP_SOFT) &&
+				       !m->d->vcpu[!vcpu]->arch.hvm.vmx.xenpt &&
+				       !m->d->altp2m;
 		m->count[vcpu].traced = m->v->traced;
 	}
 	if (!rc && cmd == XEN_DOMCTL_vmtrace_xenpt_reset)
@@ -274,6 +277,69 @@ static void trace(struct machine *m)
 	static uint8_t bytes[TRACE];
 
 	host_trace(m->v, bytes, take(m->input, 2) % sizeof(bytes));
+}
+
+/* Any bytes as code, with interrupts, and exits where they may be. */
+static void run_code(struct machine *m)
+{
+	const unsigned int kind = take(m->input, 1), steps = take(m->input, 1);
+	struct host_code *code = &m->v->code;
+	const uint64_t ip = gfn(m) << PAGE_SHIFT;
+
+	if (!host_runs(m->v) && kind & 1) {
+		host_code_start(m->v, ip, (uint64_t)(REGION + REGIONS) << PAGE_SHIFT);
+		code->idt = (uint64_t)(REGION + 3) << PAGE_SHIFT;
+		code->lstar = ip + 8;
+		host_cpl_set(m->v, kind & 2 ? 3 : 0);
+		forget(m);
+	}
+	host_run(m->v, 1 + (kind >> 2 & 1));
+	code->deny_cr3 = kind & 8;
+	code->hold_traps = kind & 16;
+	code->late_events = kind >> 5 & 3;
+	for (unsigned int i = 0; i < steps && host_step(m->v); i++) {
+		if (code->nr > HOST_RAN_MAX / 2)
+			code->nr = 0;
+		if (i == 3 && kind & 128)
+			code->irq = 0x20 + (steps & 31);
+		if (i == 7 && steps & 1)
+			code->nmi = true;
+	}
+	if (code->ran)
+		forget(m);
+}
+
+/* The guest's own PT. */
+static void guest_msr(struct machine *m)
+{
+	static const uint32_t msrs[] = {
+		XPT_MSR_OUTPUT_BASE, XPT_MSR_OUTPUT_MASK_PTRS, XPT_MSR_CTL, XPT_MSR_CTL,
+		XPT_MSR_STATUS,      XPT_MSR_CR3_MATCH,        0x390,       0x580,
+	};
+	const unsigned int kind = take(m->input, 1);
+	const uint32_t msr = msrs[kind % ALL(msrs)];
+	uint64_t value = argument(m);
+
+	host_run(m->v, 1);
+	if (!host_runs(m->v))
+		return;
+	forget(m);
+	if (kind & 128)
+		host_rdmsr_guest(m->v, msr, &value);
+	else
+		host_wrmsr_guest(m->v, msr, value | (kind & 64 ? 0x101 : 0));
+}
+
+static void stock(struct machine *m)
+{
+	const unsigned int kind = take(m->input, 1);
+	uint64_t pos;
+
+	if (!m->v->vmtrace.pg && !m->d->vmtrace_size)
+		host_stock_add(m->v, 1 + kind % 4);
+	host_stock(m->v, kind & 16, kind & 32);
+	if (kind & 64)
+		host_stock_position(m->v, &pos);
 }
 
 static void run(struct machine *m)
@@ -382,6 +448,16 @@ static void step(struct machine *m)
 	case 7:
 		odd_things(m);
 		break;
+	case 8:
+	case 9:
+		run_code(m);
+		break;
+	case 10:
+		guest_msr(m);
+		break;
+	case 11:
+		stock(m);
+		break;
 	default:
 		run(m);
 		break;
@@ -403,6 +479,10 @@ static struct host_model model_of(unsigned int kind)
 		model.caps.ecx0 &= ~XPT_CAP0_ECX_TOPA_MULTI;
 	if ((kind & 48) == 48)
 		model.caps.ebx0 &= ~(XPT_CAP0_EBX_CR3_FILTER | XPT_CAP0_EBX_IP_FILTER);
+	model.proc_trace = !(kind & 64);
+	if (kind & 128)
+		model.primary &= ~CPU_BASED_MONITOR_TRAP_FLAG;
+	model.guest_pt = kind & 1;
 	if (kind == 255)
 		model.caps.ecx0 = 0;
 	return model;
@@ -419,10 +499,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	new_domain(&machine);
 	/* Most of what can happen does so in a vCPU that is traced. */
 	if (take(&input, 1) & 1) {
-		uint64_t key = (uint64_t)TABLE << PAGE_SHIFT, value = take(&input, 1) & 6;
+		uint64_t key = (uint64_t)TABLE << PAGE_SHIFT, value = take(&input, 1) & 7;
 
 		host_op(machine.d, XEN_DOMCTL_vmtrace_xenpt_setup, 0, &key, &value);
-		machine.count[0].known = true;
+		machine.count[0].known = !(value & XENPT_SETUP_SOFT);
 		value = XPT_CTL_OS | XPT_CTL_BRANCH_EN;
 		host_op(machine.d, XEN_DOMCTL_vmtrace_xenpt_enable, 0, &key, &value);
 	}
