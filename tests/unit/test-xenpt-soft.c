@@ -202,6 +202,48 @@ static void own_flag(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(own_flag)
 
+static void system_call(struct guest *guest, bool mtf)
+{
+	guest->v->arch.hvm.vmx.sfmask = X86_EFLAGS_TF | X86_EFLAGS_IF;
+	PUT(guest, SYSCALL_ENTRY, NOP NOP "\x48\x0f\x07");
+	PUT(guest, CODE, NOP "\x0f\x05" NOP NOP);
+	host_cpl_set(guest->v, 3);
+	regs(guest)->rsp = USER_STACK;
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, SYSCALL_ENTRY + 1, 10));
+	assert_int_equal(regs(guest)->r11, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_true(host_step_to(guest->v, CODE + 5, 20));
+	assert_int_equal(host_cpl(guest->v), 3);
+	check(guest);
+	assert_int_equal(regs(guest)->rflags, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_int_equal(regs(guest)->r11, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_int_equal(host.cpus[1].fmask, X86_EFLAGS_TF | X86_EFLAGS_IF);
+}
+STEPPED_TESTS(system_call)
+
+/* The guest's own TF: none in the kernel, and the #DB when it is back. */
+static void system_call_trapped(struct guest *guest, bool mtf)
+{
+	uint64_t pushed[5];
+
+	guest->v->arch.hvm.vmx.sfmask = X86_EFLAGS_TF | X86_EFLAGS_IF;
+	PUT(guest, SYSCALL_ENTRY, NOP NOP "\x48\x0f\x07");
+	PUT(guest, CODE, "\x0f\x05" NOP);
+	host_cpl_set(guest->v, 3);
+	regs(guest)->rsp = USER_STACK;
+	regs(guest)->rflags |= X86_EFLAGS_TF;
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, IDT + TRAP_debug * 16, 10));
+	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
+	assert_int_equal(pushed[0], CODE + 2);
+	assert_int_equal(pushed[2], 0x302);
+	assert_int_equal(regs(guest)->r11, 0x302);
+	assert_int_equal(guest->v->code.nr, 4);
+	assert_true(host_step_to(guest->v, CODE + 2, 10));
+	check(guest);
+}
+STEPPED_TESTS(system_call_trapped)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +252,7 @@ int main(void)
 		STEPPED_CASES(fetch_fault), STEPPED_CASES(software_interrupts),
 		STEPPED_CASES(interrupt),   STEPPED_CASES(late_interrupt),
 		STEPPED_CASES(hidden_flag), STEPPED_CASES(own_flag),
+		STEPPED_CASES(system_call), STEPPED_CASES(system_call_trapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,6 @@
 #include "tests/xen-host/host.h"
 
 #include <asm/hvm/hvm.h>
-#include <asm/msr.h>
 
 #define USER_FLAGS 0x3c7fd7ull /* that SYSRET, IRET and POPF load */
 
@@ -165,7 +164,7 @@ static enum host_ran syscall(const struct insn *insn)
 	insn->regs->rcx = insn->next;
 	insn->regs->r11 = insn->flags;
 	host_vmcs_write(v, GUEST_RFLAGS,
-			(insn->flags & ~host_rdmsr(MSR_SYSCALL_MASK)) | X86_EFLAGS_MBS);
+			(insn->flags & ~host.cpus[v->processor].fmask) | X86_EFLAGS_MBS);
 	host_retire(v, v->code.lstar);
 	host_cpl_set(v, 0);
 	return HOST_RAN;

@@ -58,7 +58,8 @@ enum xenpt_by {
 enum xenpt_flow {
     XENPT_FLOW_PLAIN,
     XENPT_FLOW_PUSHF,   /* shows it */
-    XENPT_FLOW_POPF,    /* or IRET, SYSRET: what it is then is the guest's */
+    XENPT_FLOW_POPF,    /* or IRET: what it is then is the guest's */
+    XENPT_FLOW_SYSRET,  /* takes it from R11 */
     XENPT_FLOW_SYSCALL, /* shows it in R11 */
     XENPT_FLOW_INT,     /* INT n: the handler would run without it */
 };
@@ -75,6 +76,7 @@ struct xenpt_step {
     /* The last entry. */
     enum xenpt_by by;
     bool guest_tf; /* TF is the guest's own */
+    bool traps;    /* the #DB after the instruction is, too */
     bool injects;
     uint8_t shadow; /* of STI, MOV SS: taken out of the VMCS */
 

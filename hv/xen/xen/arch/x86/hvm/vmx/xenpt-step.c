@@ -24,6 +24,7 @@
 #include <asm/hvm/hvm.h>
 #include <asm/hvm/support.h>
 #include <asm/hvm/vmx/vmx.h>
+#include <asm/msr.h>
 #include <asm/processor.h>
 
 #include "xenpt-private.h"
@@ -105,8 +106,9 @@ static enum xenpt_flow flow_of(const struct xpt_cpu_state *now,
         return XENPT_FLOW_PUSHF;
     case 0x9d:
     case 0xcf:
-    case 0x0f07:
         return XENPT_FLOW_POPF;
+    case 0x0f07:
+        return XENPT_FLOW_SYSRET;
     case 0x0f05:
         return XENPT_FLOW_SYSCALL;
     case 0xcd:
@@ -159,12 +161,34 @@ static void inject_int(const struct xpt_insn *insn)
     __vmwrite(VM_ENTRY_INSTRUCTION_LEN, insn->size);
 }
 
+/*
+ * SYSCALL and SYSRET trap by what TF is after them (XSA-204): it is made to be set
+ * then.  Whether the guest itself has it set is in @step->traps.
+ */
+static void set_tf_after(struct xenpt_step *step)
+{
+    struct cpu_user_regs *regs = guest_cpu_user_regs();
+    uint64_t mask = current->arch.hvm.vmx.sfmask;
+
+    if ( step->flow == XENPT_FLOW_SYSCALL )
+    {
+        step->traps = step->guest_tf && !(mask & X86_EFLAGS_TF);
+        wrmsrl(MSR_SYSCALL_MASK, mask & ~(uint64_t)X86_EFLAGS_TF);
+    }
+    else if ( step->flow == XENPT_FLOW_SYSRET )
+    {
+        step->traps = regs->r11 & X86_EFLAGS_TF;
+        regs->r11 |= X86_EFLAGS_TF;
+    }
+}
+
 static void set_tf(struct xenpt_step *step)
 {
     unsigned long flags, shadow;
 
     __vmread(GUEST_RFLAGS, &flags);
     __vmwrite(GUEST_RFLAGS, flags | X86_EFLAGS_TF);
+    set_tf_after(step);
 
     /*
      * With TF, blocking by STI or MOV SS wants a pending #DB, which would come
@@ -182,6 +206,7 @@ static uint32_t arm(struct xenpt_step *step)
     unsigned long info, blocked;
 
     step->guest_tf = guest_cpu_user_regs()->rflags & X86_EFLAGS_TF;
+    step->traps = step->guest_tf;
     __vmread(VM_ENTRY_INTR_INFO, &info);
     step->injects = info & INTR_INFO_VALID_MASK;
 
@@ -265,7 +290,7 @@ static void take_exception(struct vcpu *v, struct xenpt_step *step)
     {
         __vmread(EXIT_QUALIFICATION, &qualification);
         step->stepped = step->by == XENPT_BY_TF && (qualification & DR_STEP);
-        step->hidden = step->stepped && !step->guest_tf &&
+        step->hidden = step->stepped && !step->traps &&
                        !(qualification & DEBUG_GUEST);
         return;
     }
@@ -283,7 +308,7 @@ static void drop_pending(const struct xenpt_step *step)
 {
     unsigned long pending;
 
-    if ( step->by != XENPT_BY_TF || step->guest_tf || step->stepped )
+    if ( step->by != XENPT_BY_TF || step->traps || step->stepped )
         return;
     __vmread(GUEST_PENDING_DBG_EXCEPTIONS, &pending);
     if ( pending & DR_STEP )
@@ -293,12 +318,19 @@ static void drop_pending(const struct xenpt_step *step)
 /* The guest has not set TF: Xen and the guest do not find it set. */
 static void hide_tf(const struct xenpt_step *step, struct cpu_user_regs *regs)
 {
-    if ( step->by != XENPT_BY_TF || step->guest_tf )
+    bool after = step->stepped && (step->flow == XENPT_FLOW_SYSCALL ||
+                                   step->flow == XENPT_FLOW_SYSRET);
+
+    if ( step->by != XENPT_BY_TF )
         return;
-    if ( !step->stepped || step->flow != XENPT_FLOW_POPF )
+    if ( !(after ? step->traps : step->guest_tf) &&
+         !(step->stepped && step->flow == XENPT_FLOW_POPF) )
         regs->rflags &= ~(unsigned long)X86_EFLAGS_TF;
-    if ( step->stepped && step->flow == XENPT_FLOW_SYSCALL )
+    if ( (after && step->flow == XENPT_FLOW_SYSCALL && !step->guest_tf) ||
+         (step->flow == XENPT_FLOW_SYSRET && !step->traps) )
         regs->r11 &= ~(unsigned long)X86_EFLAGS_TF;
+    if ( step->flow == XENPT_FLOW_SYSCALL )
+        wrmsrl(MSR_SYSCALL_MASK, current->arch.hvm.vmx.sfmask);
 }
 
 void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
