@@ -62,11 +62,12 @@ struct hvm_vcpu {
 struct host_code {
 	uint64_t idt; /* handlers, of 16 bytes each */
 	uint64_t lstar, kernel_stack;
-	bool deny_cr3;            /* a monitor of the toolstack's does */
-	unsigned int irq;         /* a vector that waits; 0: none */
-	bool nmi;                 /* one waits */
-	unsigned int late_events; /* so many are not delivered at once: an EPT violation */
-	bool hold_traps;          /* something comes in place of a #DB */
+	bool deny_cr3;    /* a monitor of the toolstack's does */
+	unsigned int irq; /* a vector that waits; 0: none */
+	bool nmi;         /* one waits */
+	unsigned int
+		late_events; /* so many are not delivered at once: an EPT violation */
+	bool hold_traps;     /* something comes in place of a #DB */
 	/* Of the CPU. */
 	bool mtf, late;
 	uint32_t vectoring, vectoring_error, vectoring_length;
@@ -74,7 +75,7 @@ struct host_code {
 	unsigned int nr, exits;
 	struct {
 		uint64_t ip, cr3;
-	} *ran;
+	} * ran;
 };
 
 struct vcpu {
