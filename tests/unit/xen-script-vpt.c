@@ -259,7 +259,8 @@ static void start(struct script_domain *domain, struct script_vpt *vpt)
 
 static bool ended(const struct script_vpt *vpt)
 {
-	return vpt->fault || vpt->spent || vpt->topa.status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR);
+	return vpt->fault || vpt->spent ||
+	       vpt->topa.status & (XPT_STATUS_STOPPED | XPT_STATUS_ERROR);
 }
 
 /* One byte. False: the vCPU waits, or its trace has ended. */
