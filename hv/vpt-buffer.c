@@ -107,19 +107,53 @@ static void unmap_tables(struct xen_domain *xen, struct vpt_buffer *buffer)
 }
 
 /* The ring stays where it is, for it may be read from there until close(). */
-static struct xenpt_error *map_ring_again(struct xen_domain *xen, uint32_t vcpu)
+static bool keep_place(struct vpt_buffer *buffer, int flags)
+{
+	buffer->ring_is_ours = true;
+	if (mmap(buffer->ring, buffer->layout->size, PROT_READ,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1,
+		 0) == (void *)buffer->ring)
+		return true;
+	buffer->ring = NULL;
+	return false;
+}
+
+/*
+ * Nothing of the guest's is mapped any more: a frame that it has given back is free only
+ * then, and counts for its limit until it is.
+ */
+static struct xenpt_error *let_go(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
-	struct xenpt_error *err;
-	void *at = buffer->ring;
 
+	unmap_tables(xen, buffer);
+	if (!buffer->ring || buffer->ring_is_ours)
+		return NULL;
+	xen_calls->fm_unmap(xen->host->fm, buffer->ring,
+			    buffer->layout->size / BUFFER_PAGE);
+	/* Not in the place of what another thread has mapped there since. */
+	if (!keep_place(buffer, MAP_FIXED_NOREPLACE))
+		return xenpt_error_create(
+			XENPT_ERROR_OS, "vCPU %u: cannot keep its buffer's place", vcpu);
+	return NULL;
+}
+
+/* An error leaves a ring that can be read, if with nothing in it. */
+static struct xenpt_error *map_again(struct xen_domain *xen, uint32_t vcpu)
+{
+	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
+	void *at = buffer->ring;
+	struct xenpt_error *err;
+
+	XENPT_TRY(map(xen, vcpu, false, &buffer->tables));
 	err = map(xen, vcpu, true, &at);
-	buffer->ring_is_ours = err != NULL;
-	if (err && mmap(buffer->ring, buffer->layout->size, PROT_READ,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-			0) == MAP_FAILED)
-		buffer->ring = NULL;
-	return err;
+	if (err) {
+		keep_place(buffer, MAP_FIXED);
+		return err;
+	}
+	buffer->ring = at;
+	buffer->ring_is_ours = false;
+	return NULL;
 }
 
 void vpt_buffer_write_tables(struct vpt_buffer *buffer)
@@ -257,11 +291,10 @@ struct xenpt_error *vpt_buffer_make_again(struct xen_domain *xen, uint32_t vcpu)
 					  vcpu);
 	if (xen->gone)
 		return NULL;
+	XENPT_TRY(let_go(xen, vcpu));
 	XENPT_TRY(fill_in(xen, vcpu, false));
 	XENPT_TRY(fill_in(xen, vcpu, true));
-	unmap_tables(xen, buffer);
-	XENPT_TRY(map(xen, vcpu, false, &buffer->tables));
-	XENPT_TRY(map_ring_again(xen, vcpu));
+	XENPT_TRY(map_again(xen, vcpu));
 	vpt_buffer_write_tables(buffer);
 	return vpt_buffer_set_up(xen, vcpu);
 }

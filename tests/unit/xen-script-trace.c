@@ -129,20 +129,28 @@ static struct script_mapping *find_mapping(const void *at)
 	return NULL;
 }
 
-static void *reserve(struct script_domain *domain, size_t pages, bool resource)
+static void *reserve_at(void *at, int flags, struct script_domain *domain, size_t pages,
+			bool resource)
 {
 	struct script_mapping *mapping = find_mapping(NULL);
-	void *at;
 
 	if (!mapping)
 		return script_fail_null(ENOMEM);
-	at = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	at = mmap(at, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1,
+		  0);
 	if (at == MAP_FAILED)
 		return NULL;
-	*mapping = (struct script_mapping){ at, pages, resource, domain };
+	*mapping = (struct script_mapping){
+		.at = at, .pages = pages, .resource = resource, .domain = domain
+	};
 	if (domain)
 		domain->mappings++;
 	return at;
+}
+
+static void *reserve(struct script_domain *domain, size_t pages, bool resource)
+{
+	return reserve_at(NULL, 0, domain, pages, resource);
 }
 
 static int release(void *at, bool resource)
@@ -175,21 +183,36 @@ static void show(uint8_t *at, size_t offset, int prot, const uint8_t *from, size
 		abort();
 }
 
-/* A page that is not there is its own error; touching it is a signal. */
-static void show_pages(uint8_t *at, uint32_t domid, int prot, size_t pages,
-		       const xen_pfn_t gfns[], int errs[])
+static void note_spare(struct script_mapping *mapping, const uint8_t *page)
 {
-	struct script_domain *domain = xen_script_find(xen_script, domid);
+	const struct script_domain *domain = mapping->domain;
+	size_t spare;
+
+	if (!domain->spare || page < domain->spare ||
+	    page >= domain->spare + domain->spare_count * PAGE)
+		return;
+	spare = (size_t)(page - domain->spare) / PAGE;
+	mapping->spares[spare / 64] |= UINT64_C(1) << spare % 64;
+}
+
+/* A page that is not there is its own error; touching it is a signal. */
+static void show_pages(uint8_t *at, int prot, size_t pages, const xen_pfn_t gfns[],
+		       int errs[])
+{
+	struct script_mapping *mapping = find_mapping(at);
+	struct script_domain *domain = mapping->domain;
+	const uint8_t *page;
 
 	for (size_t i = 0; i < pages; i++) {
+		errs[i] = domain ? -EINVAL : -ESRCH;
+		if (!domain || domain->flags & XEN_DOMINF_dying)
+			continue;
+		page = xen_script_page(domain, gfns[i]);
+		if (!page)
+			continue;
 		errs[i] = 0;
-		if (!domain)
-			errs[i] = -ESRCH;
-		else if (domain->flags & XEN_DOMINF_dying ||
-			 !xen_script_page(domain, gfns[i]))
-			errs[i] = -EINVAL;
-		else
-			show(at, i * PAGE, prot, xen_script_page(domain, gfns[i]), PAGE);
+		show(at, i * PAGE, prot, page, PAGE);
+		note_spare(mapping, page);
 	}
 }
 
@@ -202,30 +225,27 @@ void *script_map(xenforeignmemory_handle *fm, uint32_t domid, int prot, size_t p
 		return NULL;
 	at = reserve(xen_script_find(xen_script, domid), pages, false);
 	if (at)
-		show_pages(at, domid, prot, pages, gfns, errs);
+		show_pages(at, prot, pages, gfns, errs);
 	return at;
 }
 
-/* In the place of another one: what fails has unmapped that. */
+/* What was there before, of a guest or not, is unmapped, also by what fails. */
 void *script_map2(xenforeignmemory_handle *fm, uint32_t domid, void *at, int prot,
 		  int flags, size_t pages, const xen_pfn_t gfns[], int errs[])
 {
 	bool failed = script_fails("xenforeignmemory_map2");
 	int errnum = errno;
 
-	if (failed && flags & MAP_FIXED)
+	if (flags & MAP_FIXED && find_mapping(at))
 		release(at, false);
+	else if (flags & MAP_FIXED)
+		munmap(at, pages * PAGE);
 	if (failed)
 		return script_fail_null(errnum);
-	if (flags & MAP_FIXED) {
-		if (mmap(at, pages * PAGE, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-			return NULL;
-	} else {
-		at = reserve(xen_script_find(xen_script, domid), pages, false);
-	}
+	at = reserve_at(at, flags & MAP_FIXED, xen_script_find(xen_script, domid), pages,
+			false);
 	if (at)
-		show_pages(at, domid, prot, pages, gfns, errs);
+		show_pages(at, prot, pages, gfns, errs);
 	return at;
 }
 

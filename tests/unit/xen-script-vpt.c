@@ -63,6 +63,28 @@ size_t xen_script_spares(const struct script_domain *domain)
 	return count;
 }
 
+static bool is_mapped(const struct script_domain *domain, size_t spare)
+{
+	for (size_t i = 0; i < SCRIPT_MAPPINGS; i++) {
+		const struct script_mapping *mapping = &xen_script->mappings[i];
+
+		if (mapping->at && mapping->domain == domain &&
+		    mapping->spares[spare / 64] >> spare % 64 & 1)
+			return true;
+	}
+	return false;
+}
+
+size_t xen_script_held(const struct script_domain *domain)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < domain->spare_count; i++)
+		count += domain->spares[i].used && !domain->spares[i].there &&
+			 is_mapped(domain, i);
+	return count;
+}
+
 int script_maximum_gpfn(xc_interface *xc, uint32_t domid, xen_pfn_t *gpfn)
 {
 	struct script_domain *domain = script_domctl(xc, "xc_domain_maximum_gpfn", domid);
@@ -92,17 +114,19 @@ int script_populate(xc_interface *xc, uint32_t domid, unsigned long count,
 	struct script_domain *domain =
 		script_domctl(xc, "xc_domain_populate_physmap", domid);
 	unsigned long done;
-	size_t i = 0;
+	size_t i = 0, held;
 
 	if (!domain)
 		return -1;
 	if (domain->flags & XEN_DOMINF_dying)
 		return script_fail(EINVAL);
+	held = xen_script_held(domain);
 	for (done = 0; done < count; done++) {
 		while (i < domain->spare_count && domain->spares[i].used)
 			i++;
 		if (i == domain->spare_count || xen_script->free_pages == 0 ||
-		    domain->page_count + xen_script_spares(domain) >= domain->max_pages)
+		    domain->page_count + xen_script_spares(domain) + held >=
+			    domain->max_pages)
 			break;
 		/* What was there is lost. */
 		if (xen_script_page(domain, gfns[done]))

@@ -116,6 +116,7 @@ struct script_mapping {
 	size_t pages;
 	bool resource;
 	struct script_domain *domain;
+	uint64_t spares[SCRIPT_SPARES / 64]; /* bit i: shows domain->spares[i] */
 };
 
 /* dom0's end of an event channel. */
@@ -200,6 +201,8 @@ void xen_script_add_spares(struct xen_script *script, struct script_domain *doma
 			   size_t pages);
 /* How many of them it has. */
 size_t xen_script_spares(const struct script_domain *domain);
+/* … that it has given back: one that is mapped is not free, and counts for its limit. */
+size_t xen_script_held(const struct script_domain *domain);
 /* A guest frame's memory; NULL: there is none. */
 uint8_t *xen_script_page(struct script_domain *domain, uint64_t gfn);
 /* The guest gives one of the spares back. */
