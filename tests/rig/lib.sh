@@ -191,6 +191,37 @@ record_paths()
 	return $status
 }
 
+# ring_begin NAME FILE OPTION...: $recorder, of which some trace is awaited.
+ring_begin()
+{
+	local name=$1 file=$2
+	shift 2
+	rm -f "$file"
+	xenpt record -d "$name" -o "$file" "$@" >saw 2>&1 &
+	recorder=$!
+	rig-vpt past "$name" 2500 160
+}
+
+# ring_end NAME: it ends while NAME is held, whose log is then that of all it recorded.
+ring_end()
+{
+	local name=$1 status=0
+	xl pause "$name"
+	kill -TERM "$recorder"
+	wait "$recorder" || status=$?
+	rig-path log "$name" >log || status=$?
+	xl unpause "$name"
+	note "$(tail -n 3 saw)"
+	return $status
+}
+
+# params_same NAME TEXT: a result; "rig-look params NAME >before" said how.
+params_same()
+{
+	rig-look params "$1" >after
+	same before after "$2"
+}
+
 # guest_linux NAME WHAT XL.CFG-LINE...: Debian's kernel; WHAT its init does: guest.c.
 guest_linux()
 {

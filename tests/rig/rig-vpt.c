@@ -253,15 +253,18 @@ static struct xenpt_error *repeat(const struct command *command, struct target *
 {
 	const struct timespec wait = { .tv_nsec = LOOK_NS };
 	struct timespec now, end;
+	struct xenpt_error *err;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += (time_t)seconds;
 	for (;;) {
-		XENPT_TRY(command->run(target));
+		err = command->run(target);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (target->yes || now.tv_sec > end.tv_sec ||
+		if ((!err && target->yes) || now.tv_sec > end.tv_sec ||
 		    (now.tv_sec == end.tv_sec && now.tv_nsec >= end.tv_nsec))
-			return NULL;
+			return err;
+		/* Before it is set up, or while it begins anew, nobody can be asked. */
+		xenpt_error_destroy(err);
 		nanosleep(&wait, NULL);
 	}
 }
