@@ -315,6 +315,25 @@ static void trap_held(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(trap_held)
 
+/* Code of a segment that does not begin at 0: a trace has linear addresses. */
+static void segment(struct guest *guest, bool mtf)
+{
+	struct vcpu *v = guest->v;
+
+	PUT(guest, CODE, NOP "\xeb\x01" NOP NOP "\xeb\xfc");
+	v->arch.user_regs.rip = 0xfff0;
+	host_vmcs_write(v, GUEST_CS_BASE, CODE - 0xfff0);
+	host_vmcs_write(v, GUEST_CS_AR_BYTES, 0x9b);
+	assert_true(host_run(v, 1));
+	for (unsigned int i = 0; i < 4; i++)
+		host_step(v);
+	host_stop(v);
+	assert_int_equal(v->code.ran[3].ip, CODE + 5);
+	assert_ran(guest);
+	assert_int_equal(count(guest, "ovf"), 0);
+}
+STEPPED_TESTS(segment)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,7 +344,7 @@ int main(void)
 		STEPPED_CASES(lossless),    STEPPED_CASES(moved_by_toolstack),
 		STEPPED_CASES(settled),     STEPPED_CASES(shadows),
 		STEPPED_CASES(shadow_kept), STEPPED_CASES(nmi),
-		STEPPED_CASES(trap_held),
+		STEPPED_CASES(trap_held),   STEPPED_CASES(segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

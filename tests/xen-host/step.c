@@ -198,12 +198,19 @@ static bool window(struct vcpu *v, struct host_exit *exit)
 	return false;
 }
 
+static uint64_t cs_base(const struct vcpu *v)
+{
+	return get(v, GUEST_CS_AR_BYTES) & X86_SEG_AR_CS_LM_ACTIVE
+		       ? 0
+		       : get(v, GUEST_CS_BASE);
+}
+
 void host_retire(struct vcpu *v, uint64_t to)
 {
 	struct host_code *code = &v->code;
 
 	HOST_BUG_ON(code->nr == HOST_RAN_MAX);
-	code->ran[code->nr].ip = get(v, GUEST_RIP);
+	code->ran[code->nr].ip = cs_base(v) + get(v, GUEST_RIP);
 	code->ran[code->nr++].cr3 = get(v, GUEST_CR3);
 	host_vmcs_write(v, GUEST_RIP, to);
 	change(v, GUEST_INTERRUPTIBILITY_INFO, SHADOW, 0);
@@ -213,7 +220,7 @@ void host_retire(struct vcpu *v, uint64_t to)
 static bool execute(struct vcpu *v, struct host_exit *exit)
 {
 	const bool tf = get(v, GUEST_RFLAGS) & X86_EFLAGS_TF;
-	const uint64_t ip = get(v, GUEST_RIP);
+	const uint64_t ip = cs_base(v) + get(v, GUEST_RIP);
 	uint8_t bytes[15];
 	size_t size = 0;
 	unsigned int opcode;

@@ -72,6 +72,7 @@ struct xenpt_step {
     /* The next instruction, and the one behind it if it may load SS. */
     struct xpt_insn insn, shadowed;
     enum xenpt_flow flow;
+    unsigned long base; /* CS's: IPs are linear */
 
     /* The last entry. */
     enum xenpt_by by;

@@ -153,10 +153,15 @@ static bool retire(struct xenpt_step *step, const struct xpt_insn *insn,
                    const struct xpt_cpu_state *after)
 {
     const struct xpt_cpu_state *now = &step->gen.s.now;
+    uint64_t ip = insn->ip - step->base, to = after->ip - step->base;
 
+    if ( !now->csl )
+    {
+        ip = (uint32_t)ip;
+        to = (uint32_t)to;
+    }
     if ( !insn->size || insn->ip != now->ip ||
-         !xpt_insn_leads_to(insn->bytes, insn->size, now->csl, now->csd,
-                            insn->ip, after->ip) )
+         !xpt_insn_leads_to(insn->bytes, insn->size, now->csl, now->csd, ip, to) )
         return false;
 
     xpt_soft_retire(&step->gen, insn, after);

@@ -37,12 +37,14 @@
 
 #define SHADOW (VMX_INTR_SHADOW_STI | VMX_INTR_SHADOW_MOV_SS)
 
+/* IPs in packets are linear: SDM, "Trace Packets and Data Types". */
 void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret)
 {
-    unsigned long cs, ss;
+    unsigned long cs, ss, base;
 
     __vmread(GUEST_CS_AR_BYTES, &cs);
     __vmread(GUEST_SS_AR_BYTES, &ss);
+    __vmread(GUEST_CS_BASE, &base);
 
     ret->ip = guest_cpu_user_regs()->rip;
     ret->cr3 = v->arch.hvm.hw_cr[3];
@@ -51,6 +53,8 @@ void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret)
     ret->csl = hvm_long_mode_active(v) && (cs & X86_SEG_AR_CS_LM_ACTIVE);
     ret->csd = !ret->csl && (cs & X86_SEG_AR_DEF_OP_SIZE);
     ret->pae = xenpt_is_pae(v);
+    if ( !ret->csl )
+        ret->ip = (uint32_t)(base + ret->ip);
 }
 
 /* ---- The instruction that is next ---------------------------------------- */
@@ -61,15 +65,12 @@ static uint32_t pfec(const struct xpt_cpu_state *now)
 }
 
 /* As many bytes as there are. */
-static void fetch(const struct xpt_cpu_state *now, unsigned long base,
-                  struct xpt_insn *insn)
+static void fetch(const struct xpt_cpu_state *now, struct xpt_insn *insn)
 {
-    unsigned long address = base + insn->ip;
+    unsigned long address = insn->ip;
     unsigned int first, size = 0;
     pagefault_info_t info;
 
-    if ( !now->csl )
-        address = (uint32_t)address;
     first = min_t(unsigned int, XPT_INSN_MAX, PAGE_SIZE - (address & ~PAGE_MASK));
     if ( hvm_copy_from_guest_linear(insn->bytes, address, first,
                                     pfec(now) | PFEC_insn_fetch,
@@ -122,12 +123,12 @@ void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
 {
     const struct xpt_cpu_state *now = &step->gen.s.now;
     struct xpt_insn *insn = &step->insn;
-    unsigned long base = 0;
 
+    step->base = 0;
     if ( !now->csl )
-        __vmread(GUEST_CS_BASE, &base);
+        __vmread(GUEST_CS_BASE, &step->base);
     insn->ip = now->ip;
-    fetch(now, base, insn);
+    fetch(now, insn);
     step->flow = flow_of(now, insn);
     step->shadowed.size = 0;
 
@@ -135,7 +136,7 @@ void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
          xpt_insn_class(insn->bytes, insn->size, now->csl) == XPT_INSN_OTHER )
     {
         step->shadowed.ip = insn->ip + insn->size;
-        fetch(now, base, &step->shadowed);
+        fetch(now, &step->shadowed);
         cut(now, &step->shadowed);
     }
 }
