@@ -144,7 +144,16 @@ static void budget(struct guest *guest, bool mtf)
 	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
 	assert_int_equal(op(guest, OP(enable), 0, CTL), -EIO);
 	assert_int_equal(op(guest, OP(reset), 0, 0), 0);
+	assert_int_equal(op(guest, OP(enable), 0, CTL), -EIO);
+	assert_int_equal(op(guest, OP(budget), 0, 2), 0);
 	enable(guest, CTL);
+	PUT(guest, CODE, NOP NOP NOP NOP);
+	host_code_start(guest->v, CODE, STACK);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 4, 8));
+	assert_true(status(guest) & XENPT_STATUS_SPENT);
+	guest->v->code.nr = 2;
+	check(guest);
 }
 STEPPED_TESTS(budget)
 

@@ -51,7 +51,8 @@
  * in: value = IA32_RTIT_CTL without TraceEn, FabricEn, ToPA: those are Xen's.
  *    EINVAL  a bit or an encoding that the CPU does not have
  *    EBUSY   enabled already
- *    EIO     the output has ended (Stopped, Error, FAULT): reset first
+ *    EIO     the output has ended (Stopped, Error, FAULT): reset first; the budget is
+ *            spent: set another one
  */
 #define XEN_DOMCTL_vmtrace_xenpt_enable   0x102
 /* A vCPU that waits goes on. */
@@ -88,7 +89,7 @@
 #define XEN_DOMCTL_vmtrace_xenpt_teardown 0x10a
 /*
  * Software mode. in: value = after so many instructions more the trace ends; 0: never.
- * EINVAL: not software mode.
+ * A reset does not change it. EINVAL: not software mode.
  */
 #define XEN_DOMCTL_vmtrace_xenpt_budget   0x10b
 

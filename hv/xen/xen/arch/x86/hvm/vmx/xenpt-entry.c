@@ -87,7 +87,6 @@ void xenpt_reset(struct vcpu *v, struct xenpt_vcpu *xp)
     xp->consumed = 0;
     xp->position = 0;
     xp->fault = false;
-    xp->spent = false;
     xp->fault_count = 0;
     xp->notify = false;
 }

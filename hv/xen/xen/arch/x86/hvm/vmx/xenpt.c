@@ -501,6 +501,7 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
         if ( !xenpt_is_soft(xp) )
             return -EINVAL;
         xp->step.budget = op->value;
+        xp->spent = false;
         return 0;
     }
 
