@@ -9,15 +9,14 @@
  *	waits DOMAIN [SECONDS]		it waits for its reader
  *	has DOMAIN GFN [SECONDS]	there is such a frame
  *	moves DOMAIN [SECONDS]		the log of a guest with scenario=paths grows
- *	take DOMAIN			takes the frame away that the trace comes to next,
- *					and prints it
- *	forge DOMAIN			rewrites the table: two regions change places
+ *	take DOMAIN			the frame that the trace comes to next is taken
+ *					away, and printed
+ *	forge DOMAIN			the table is rewritten: two regions change places
  *	tight DOMAIN			its limit is what it has: no frame is to spare
  *	stop DOMAIN FILE.xpt		vpt-stop.c
  *
- * SECONDS: it is waited for. take and forge do what the guest's kernel can: by
- * XENMEM_decrease_reservation, and a store to its own memory. Exit status: 0 yes, 1 no,
- * 99 trouble.
+ * SECONDS: it is waited for. take and forge are done by the guest's kernel, which is
+ * asked for it: scenario=paths. Exit status: 0 yes, 1 no, 99 trouble.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,6 +35,7 @@
 #define KB_PER_PAGE 4
 #define STATUS_TROUBLE 99
 #define LOOK_NS 100000000 /* the guest shall have the CPU */
+#define ASK_LOOKS 600     /* a round takes a stepped guest some 10 s */
 
 struct target {
 	struct xen_host *host;
@@ -165,17 +165,40 @@ static size_t regions_of(const uint64_t *table)
 	return count;
 }
 
+/* The guest's kernel does it when a round ends. */
+static struct xenpt_error *ask(struct target *target, enum path_request what,
+			       uint64_t frame, size_t first, size_t second)
+{
+	const struct timespec wait = { .tv_nsec = LOOK_NS };
+	struct path_log *log;
+	void *page;
+	uint32_t answer = what;
+
+	XENPT_TRY(map_frame(target, PATH_BASE, &page));
+	log = page;
+	log->frame = frame;
+	log->words[0] = (uint32_t)first;
+	log->words[1] = (uint32_t)second;
+	__atomic_store_n(&log->request, what, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < ASK_LOOKS; i++) {
+		answer = __atomic_load_n(&log->request, __ATOMIC_ACQUIRE);
+		if (answer != what)
+			break;
+		nanosleep(&wait, NULL);
+	}
+	xen_calls->fm_unmap(target->host->fm, page, 1);
+	target->yes = answer == PATH_DONE;
+	return NULL;
+}
+
 static struct xenpt_error *take_next(struct target *target, const uint64_t *table,
 				     uint64_t pointers)
 {
 	size_t at = (pointers >> 7 & 0x1ffffff) + 1;
-	xen_pfn_t gfn = table[at < regions_of(table) ? at : 0] / PAGE;
+	uint64_t gfn = table[at < regions_of(table) ? at : 0] / PAGE;
 
-	if (xen_calls->xc_domain_decrease_reservation(
-		    target->host->xc, target->info.domain, 1, 0, &gfn) != 1)
-		return failed("decrease_reservation");
-	printf("%#" PRIx64 "\n", (uint64_t)gfn);
-	return NULL;
+	printf("%#" PRIx64 "\n", gfn);
+	return ask(target, PATH_TAKE, gfn, 0, 0);
 }
 
 static struct xenpt_error *take(struct target *target)
@@ -198,23 +221,19 @@ static struct xenpt_error *take(struct target *target)
 static struct xenpt_error *forge(struct target *target)
 {
 	struct vpt_seen seen;
-	uint64_t *table, entry;
 	size_t count, at;
-	void *frame;
+	void *table;
 
 	XENPT_TRY(see(target, &seen));
-	XENPT_TRY(map_frame(target, seen.base, &frame));
-	table = frame;
+	XENPT_TRY(map_frame(target, seen.base, &table));
 	count = regions_of(table);
+	xen_calls->fm_unmap(target->host->fm, table, 1);
 	at = seen.pointers >> 7 & 0x1ffffff;
 	target->yes = count >= 3;
-	if (target->yes) {
-		entry = table[(at + 1) % count];
-		table[(at + 1) % count] = table[(at + 2) % count];
-		table[(at + 2) % count] = entry;
-	}
-	xen_calls->fm_unmap(target->host->fm, table, 1);
-	return NULL;
+	if (!target->yes)
+		return NULL;
+	return ask(target, PATH_SWAP, seen.base / PAGE, (at + 1) % count,
+		   (at + 2) % count);
 }
 
 static struct xenpt_error *tight(struct target *target)

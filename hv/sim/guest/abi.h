@@ -35,6 +35,9 @@
 #define GUEST_PORT_CONSOLE 0xe9
 #define GUEST_PORT_QEMU_EXIT 0xf4 /* isa-debug-exit: where there is no Xen */
 
+#define HYPERVISOR_MEMORY_OP 12
+#define XENMEM_DECREASE_RESERVATION 1
+#define DOMID_SELF 0x7ff0
 #define HYPERVISOR_VCPU_OP 24
 #define HYPERVISOR_SCHED_OP 29
 #define SCHEDOP_SHUTDOWN 2
@@ -55,6 +58,15 @@ struct start_info {
 	uint32_t nr_modules;
 	uint64_t modules;
 	uint64_t command_line;
+};
+
+/* struct xen_memory_reservation. */
+struct memory_reservation {
+	uint64_t frames; /* address of their numbers */
+	uint64_t count;
+	uint32_t order;
+	uint32_t flags;
+	uint16_t domain;
 };
 
 /* struct vcpu_hvm_context, in 64-bit mode. */

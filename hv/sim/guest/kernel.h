@@ -115,6 +115,7 @@ void timer_done(void);
 /* xen.c */
 void xen_init(void);
 bool xen_vcpu_start(uint32_t id, void (*entry)(void));
+bool xen_give_back(uint64_t frame);
 _Noreturn void machine_shutdown(uint32_t reason);
 
 /* memory.c */
@@ -146,6 +147,9 @@ extern bool path_is_on;
 void path_init(void);
 void path_process_new(struct process *process);
 bool path_round(const struct process *process, uint64_t round);
+/* spoil.c: what path.h lets others ask for */
+struct path_log;
+void spoil(const struct process *process, struct path_log *log);
 
 /* That this ran is logged: path.h. */
 INSN void path_point(void)

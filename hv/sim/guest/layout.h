@@ -15,8 +15,9 @@
 #define USER_HEAP_END 0x10100000
 #define USER_CODE 0x20000000 /* written and executed */
 #define USER_CODE_END 0x20010000
-#define USER_LOG 0x60000000  /* scenario=paths: path.h; 2 MiB */
-#define USER_SELF 0x60200000 /* … and the process' CR3 / 4096 */
+#define USER_LOG 0x60000000     /* scenario=paths: path.h; 2 MiB */
+#define USER_SELF 0x60200000    /* … and the process' CR3 / 4096 */
+#define USER_SPOILED 0x60201000 /* … and what the kernel is asked to spoil */
 #define USER_STACK 0x7fff0000
 #define USER_STACK_END 0x80000000
 

@@ -77,6 +77,7 @@ void path_process_new(struct process *process)
 bool path_round(const struct process *process, uint64_t round)
 {
 	path_beacon();
+	spoil(process, path_log_header);
 	if (path_log_header->count >= PATH_LAST)
 		panic("the path log has no number left", NULL);
 	/* Ever more rarely. */

@@ -46,6 +46,14 @@ struct path_space {
 	char name[16];
 };
 
+/* What somebody outside asks of the kernel, who does it at the end of a round. */
+enum path_request {
+	PATH_DONE,
+	PATH_FAILED,
+	PATH_TAKE, /* give frame back to the hypervisor */
+	PATH_SWAP, /* two of the 512 words of frame change places */
+};
+
 struct path_log {
 	uint64_t magic;
 	uint32_t count; /* the next entry's number */
@@ -54,6 +62,10 @@ struct path_log {
 	uint64_t beacon, digits;
 	uint32_t space_count, reserved;
 	struct path_space spaces[PATH_SPACES];
+	uint32_t request; /* enum path_request: written last, and by the kernel then */
+	uint32_t words[2];
+	uint32_t reserved2;
+	uint64_t frame;
 };
 #endif
 

@@ -73,6 +73,19 @@ bool xen_vcpu_start(uint32_t id, void (*entry)(void))
 	       !hypercall(HYPERVISOR_VCPU_OP, VCPUOP_UP, id, 0);
 }
 
+/* A page of its own is not the guest's any more. */
+bool xen_give_back(uint64_t frame)
+{
+	struct memory_reservation reservation = {
+		.frames = (uint64_t)&frame,
+		.count = 1,
+		.domain = DOMID_SELF,
+	};
+
+	return hypercall(HYPERVISOR_MEMORY_OP, XENMEM_DECREASE_RESERVATION,
+			 (uint64_t)&reservation, 0) == 1;
+}
+
 _Noreturn void machine_shutdown(uint32_t reason)
 {
 	uint32_t argument = reason;
