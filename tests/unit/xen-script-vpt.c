@@ -410,6 +410,8 @@ static void tear_down(struct script_domain *domain, struct script_vpt *vpt)
 			return;
 	}
 	domain->has_port = false;
+	/* Xen clears the regions: nobody may have left something to read there. */
+	memset(domain->spare, 0, domain->spare_count * PAGE);
 }
 
 static bool ctl_is_known(uint64_t ctl)

@@ -181,18 +181,31 @@ void host_domain_kill(struct domain *d)
 	domain_free(d);
 }
 
-int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key, uint64_t *value)
+static int call(struct domain *d, struct xen_domctl_vmtrace_op *op)
 {
-	struct xen_domctl_vmtrace_op op = { cmd, vcpu, *key, *value };
 	int rc;
 
 	host.cpu = 0;
 	host.asked = true;
 	host_watch();
-	rc = xenpt_domctl(d, &op);
+	rc = xenpt_domctl(d, op);
 	host_watched(NULL);
 	host.asked = false;
 	host_check();
+	return rc;
+}
+
+int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key, uint64_t *value)
+{
+	struct xen_domctl_vmtrace_op op = { cmd, vcpu, *key, *value };
+	int rc;
+
+	/* The hypercall's continuation begins with what the caller has. */
+	while ((rc = call(d, &op)) == -ERESTART) {
+		op = (struct xen_domctl_vmtrace_op){ cmd, vcpu, *key, *value };
+		if (host.between)
+			host.between(d);
+	}
 	/* do_domctl() copies back what succeeded. */
 	if (!rc) {
 		*key = op.key;
@@ -265,6 +278,12 @@ void domain_unlock(struct domain *d)
 {
 	HOST_BUG_ON(!d->locked);
 	d->locked = false;
+}
+
+bool hypercall_preempt_check(void)
+{
+	HOST_BUG_ON(host.irqs_off);
+	return host.preempt;
 }
 
 /* ---- event channels ---- */

@@ -64,6 +64,9 @@ struct host {
 	/* For who tests to set. */
 	size_t skid;        /* bytes that a CPU puts out before it takes the interrupt */
 	uint64_t successes; /* of allocations, before one fails */
+	bool preempt;       /* something else is always to run */
+	/* Before an operation that was preempted goes on. */
+	void (*between)(struct domain *d);
 
 	/* What Xen has, and who tests must find as it was. */
 	unsigned int heap_pages, blocks, maps, page_maps, gfns;

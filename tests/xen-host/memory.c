@@ -437,6 +437,17 @@ void unmap_domain_page(const void *map)
 	host.page_maps--;
 }
 
+/* No trace of Xen's: it does not count as one. */
+void clear_domain_page(mfn_t mfn)
+{
+	const unsigned int i = mfn_x(mfn) - MFN_FIRST;
+
+	HOST_BUG_ON(host.irqs_off || !pages[i].types || pages[i].owner->is_dying);
+	memset(host_bytes(&pages[i]), 0, PAGE_SIZE);
+	if (i < WATCHED)
+		memset(shadow + i * PAGE_SIZE, 0, PAGE_SIZE);
+}
+
 /* Pages side by side, with nothing around them. */
 void *vmap(const mfn_t *mfns, unsigned int nr)
 {

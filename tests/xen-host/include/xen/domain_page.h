@@ -6,5 +6,6 @@
 
 void *__map_domain_page(const struct page_info *pg);
 void unmap_domain_page(const void *map);
+void clear_domain_page(mfn_t mfn);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <xen/sched.h>
 
+bool hypercall_preempt_check(void);
+
 typedef void (*xen_event_channel_notification_t)(struct vcpu *v, unsigned int port);
 
 /* The port, or an error. */

@@ -85,7 +85,15 @@
  * than before, or more than were put out.
  */
 #define XEN_DOMCTL_vmtrace_xenpt_consume  0x109
-/* Unpins all; whatever was not disabled is. Also done when the domain dies. */
+/*
+ * Unpins all; whatever was not disabled is. Regions are cleared first, for Xen gives away
+ * the pages of a domain that lives as they are: what is to be read is to be read before.
+ * That goes for the pages that were pinned, also if the domain has given them back since;
+ * what it has put there instead is its own to clear.
+ *
+ * Also done when the domain dies, but for the clearing, which Xen itself does when nobody
+ * has a page any more.
+ */
 #define XEN_DOMCTL_vmtrace_xenpt_teardown 0x10a
 /*
  * Software mode. in: value = after so many instructions more the trace ends; 0: never.

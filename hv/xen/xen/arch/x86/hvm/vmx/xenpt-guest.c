@@ -218,7 +218,7 @@ int xenpt_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val)
         }
     }
     else if ( (ctl & ~guest->msrs.ctl) & XPT_CTL_TRACE_EN )
-        xenpt_teardown(v);
+        xenpt_teardown(v, false);
 
     return X86EMUL_OKAY;
 }

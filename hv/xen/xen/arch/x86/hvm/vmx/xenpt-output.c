@@ -9,6 +9,7 @@
  * physical memory changes where Xen writes.
  */
 #include <xen/domain_page.h>
+#include <xen/event.h> /* hypercall_preempt_check() */
 #include <xen/lib.h>
 #include <xen/mm.h>
 #include <xen/sort.h>
@@ -17,8 +18,12 @@
 
 #include <asm/cache.h>
 #include <asm/p2m.h>
+#include <asm/paging.h>
 
 #include "xenpt-private.h"
+
+/* Pages that are let go of before it is looked whether something else is to run. */
+#define UNPIN_BATCH 64
 
 /* Reserved bits below the address: SDM, "ToPA Table Entry". */
 #define ENTRY_RESERVED 0xc2aull
@@ -250,14 +255,43 @@ int xenpt_output_init(struct xenpt_output *out, struct domain *d,
     return rc;
 }
 
+/* Xen does not scrub what a domain that lives gives back: free_domheap_pages(). */
+static void clear(const struct xenpt_page *page)
+{
+    mfn_t mfn = page_to_mfn(page->pg);
+
+    if ( page->table )
+        return;
+    clear_domain_page(mfn);
+    paging_mark_dirty(page_get_owner(page->pg), mfn);
+}
+
+int xenpt_output_unpin(struct xenpt_output *out, bool scrub)
+{
+    if ( out->map )
+        vunmap(out->map);
+    out->map = NULL;
+
+    while ( out->nr_pages )
+    {
+        const struct xenpt_page *page = &out->pages[--out->nr_pages];
+
+        if ( scrub )
+            clear(page);
+        put_page_and_type(page->pg);
+        if ( !(out->nr_pages % UNPIN_BATCH) && hypercall_preempt_check() )
+            return -ERESTART;
+    }
+
+    return 0;
+}
+
 void xenpt_output_free(struct xenpt_output *out)
 {
     unsigned int i;
 
-    if ( out->map )
-        vunmap(out->map);
-    for ( i = 0; i < out->nr_pages; i++ )
-        put_page_and_type(out->pages[i].pg);
+    while ( xenpt_output_unpin(out, false) )
+        ;
     for ( i = 0; i < out->nr_tables; i++ )
         free_xenheap_page(out->tables[i].entries);
     vfree(out->pages);

@@ -101,6 +101,7 @@ struct xenpt_vcpu {
     unsigned int flags; /* XENPT_SETUP_* */
     const struct xpt_caps *caps;
     bool enabled;
+    bool closing; /* some of the output is unpinned */
     bool fault;  /* the output was found missing, or not as it was */
     bool spent;  /* the budget is */
     bool reload; /* the CPU has none of these MSRs */
@@ -150,8 +151,8 @@ extern struct xenpt_cpu xenpt_cpu;
 extern bool xenpt_opt_guest;
 void xenpt_write_controls(struct vcpu *v, bool on);
 
-/* Disable, unpin, forget. */
-void xenpt_teardown(struct vcpu *v);
+/* Disable, unpin, forget.  -ERESTART: as xenpt_output_unpin(). */
+int xenpt_teardown(struct vcpu *v, bool scrub);
 extern const struct xpt_caps xenpt_soft_caps;
 bool xenpt_soft_available(void);
 
@@ -163,6 +164,11 @@ static inline bool xenpt_single_entry(const struct xpt_caps *caps)
 /* The output: xenpt-output.c. */
 int xenpt_output_init(struct xenpt_output *out, struct domain *d,
                       const struct xpt_caps *caps, uint64_t base);
+/*
+ * The guest's pages are its own again, and hold no trace if @scrub.  -ERESTART: some
+ * are left, and it is to be called again.
+ */
+int xenpt_output_unpin(struct xenpt_output *out, bool scrub);
 void xenpt_output_free(struct xenpt_output *out);
 extern const struct xpt_mem_ops xenpt_output_ops;
 /* Where OUTPUT_BASE and MASK_PTRS are in the stream. */

@@ -106,7 +106,7 @@ int xenpt_stock_enable(struct vcpu *v, bool enable)
             v->arch.msrs->rtit.ctl &= ~RTIT_CTL_TRACE_EN;
     }
     else if ( is_stock(v) )
-        xenpt_teardown(v);
+        xenpt_teardown(v, false);
     domain_unlock(v->domain);
 
     return rc;

@@ -329,17 +329,25 @@ static void disable(struct vcpu *v)
     go_on(v);
 }
 
-void xenpt_teardown(struct vcpu *v)
+int xenpt_teardown(struct vcpu *v, bool scrub)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+    int rc;
 
     if ( !xp )
-        return;
+        return 0;
 
     disable(v);
+    xp->closing = true;
+    rc = xenpt_output_unpin(&xp->out, scrub);
+    if ( rc )
+        return rc;
+
     v->arch.hvm.vmx.xenpt = NULL;
     xenpt_output_free(&xp->out);
     vfree(xp);
+
+    return 0;
 }
 
 static void close_port(struct domain *d)
@@ -440,6 +448,7 @@ bool xenpt_is_held(const struct vcpu *v)
 static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
+    int rc;
 
     /* The stock interface's, or the guest's, is not for this one to end. */
     if ( xp && (xp->flags & (XENPT_SETUP_STOCK | XENPT_SETUP_GUEST)) )
@@ -455,15 +464,13 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
         return 0;
 
     case XEN_DOMCTL_vmtrace_xenpt_teardown:
-        if ( xp )
-        {
-            xenpt_teardown(v);
+        rc = xenpt_teardown(v, true);
+        if ( xp && !rc )
             close_port(v->domain);
-        }
-        return 0;
+        return rc;
     }
 
-    if ( !xp )
+    if ( !xp || xp->closing )
         return -ENODATA;
 
     /* A pause is a VM exit: what the CPU holds back is put out. */
@@ -569,7 +576,9 @@ void xenpt_domain_relinquish(struct domain *d)
 
     for_each_vcpu ( d, v )
     {
-        xenpt_teardown(v);
+        /* Xen scrubs all that the domain had. */
+        while ( xenpt_teardown(v, false) )
+            ;
         xenpt_guest_free(v);
     }
     /* Dying, it has closed its ports. */
