@@ -124,8 +124,6 @@ static void test_death(void **state)
 
 /* ---- in parts ---- */
 
-static unsigned int parts;
-
 /* There is no trace any more, and none to be had yet. */
 static void in_between(struct domain *d)
 {
@@ -133,7 +131,6 @@ static void in_between(struct domain *d)
 	struct guest guest = { d, d->vcpu[0] };
 	uint64_t key = TABLE, value = CTL;
 
-	parts++;
 	host.between = NULL;
 	host.preempt = false;
 	assert_int_equal(host_op(d, OP(setup), 0, &key, &value), -EINVAL);
@@ -155,11 +152,10 @@ static void test_preempted(void **state)
 	struct guest *guest = *state;
 
 	fill(guest, LARGE);
-	parts = 0;
 	host.preempt = true;
 	host.between = in_between;
 	assert_int_equal(op(guest, OP(teardown), 0, 0), 0);
-	assert_in_range(parts, 3, 5);
+	assert_in_range(host.restarts, 3, 5);
 	assert_true(ring_is_clear(guest, LARGE));
 	assert_null(guest->v->arch.hvm.vmx.xenpt);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
@@ -175,11 +171,10 @@ static void test_preempted_stepped(void **state)
 	PUT(&guest, CODE, "\x90\x90\x90\xeb\xfe");
 	assert_true(host_run(guest.v, 1));
 	assert_true(host_step_to(guest.v, CODE + 3, 10));
-	parts = 0;
 	host.preempt = true;
 	host.between = in_between;
 	assert_int_equal(op(&guest, OP(teardown), 0, 0), 0);
-	assert_in_range(parts, 3, 5);
+	assert_in_range(host.restarts, 3, 5);
 	assert_true(ring_is_clear(&guest, LARGE));
 }
 
@@ -201,6 +196,33 @@ static void test_dies_preempted(void **state)
 	host_domain_kill(guest->d);
 }
 
+/* Without a word of it to Xen's scheduler, many vCPUs' pages would take seconds. */
+static void test_death_preempted(void **state)
+{
+	struct guest *guest = *state;
+
+	fill(guest, LARGE);
+	host.preempt = true;
+	host_domain_kill(guest->d);
+	assert_in_range(host.restarts, 3, 5);
+}
+
+/* What a domain has that VMX knows nothing of is not to be touched. */
+static void test_death_of_others(void **state)
+{
+	struct guest *guest = *state;
+
+	guest->d->arch.hvm.vmx.xenpt_port = 1;
+	host.cpus[0].model.vmx = false;
+	assert_int_equal(xenpt_domain_relinquish(guest->d), 0);
+	assert_int_equal(guest->d->arch.hvm.vmx.xenpt_port, 1);
+	host.cpus[0].model.vmx = true;
+	guest->d->hvm = false;
+	assert_int_equal(xenpt_domain_relinquish(guest->d), 0);
+	assert_int_equal(guest->d->arch.hvm.vmx.xenpt_port, 1);
+	guest->d->hvm = true;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, guest_setup, guest_teardown)
@@ -214,6 +236,8 @@ int main(void)
 		TEST(test_preempted),
 		cmocka_unit_test_teardown(test_preempted_stepped, guest_teardown),
 		TEST(test_dies_preempted),
+		TEST(test_death_preempted),
+		TEST(test_death_of_others),
 	};
 #undef TEST
 

@@ -150,6 +150,19 @@ bool host_stock_position(struct vcpu *v, uint64_t *pos)
 	return v->arch.hvm.vmx.ipt_active;
 }
 
+static void relinquish(struct domain *d)
+{
+	int rc;
+
+	do {
+		host_watch();
+		rc = xenpt_domain_relinquish(d);
+		host_watched(NULL);
+		HOST_BUG_ON(rc && rc != -ERESTART);
+		host.restarts += !!rc;
+	} while (rc);
+}
+
 /* Xen's domain_kill() and what it calls, in that order. */
 void host_domain_kill(struct domain *d)
 {
@@ -162,12 +175,10 @@ void host_domain_kill(struct domain *d)
 	domain_lock(d);
 	d->is_dying = 1;
 	memset(d->ports, 0, sizeof(d->ports));
-	for_each_vcpu(d, v) free_buffer(v);
-	host_p2m_take_all(d);
-	host_watch();
-	xenpt_domain_relinquish(d);
-	host_watched(NULL);
 	domain_unlock(d);
+	for_each_vcpu(d, v) free_buffer(v);
+	relinquish(d);
+	host_p2m_take_all(d);
 	host_check();
 
 	for_each_vcpu(d, v)
@@ -203,6 +214,7 @@ int host_op(struct domain *d, uint32_t cmd, uint32_t vcpu, uint64_t *key, uint64
 	/* The hypercall's continuation begins with what the caller has. */
 	while ((rc = call(d, &op)) == -ERESTART) {
 		op = (struct xen_domctl_vmtrace_op){ cmd, vcpu, *key, *value };
+		host.restarts++;
 		if (host.between)
 			host.between(d);
 	}

@@ -67,6 +67,7 @@ struct host {
 	bool preempt;       /* something else is always to run */
 	/* Before an operation that was preempted goes on. */
 	void (*between)(struct domain *d);
+	unsigned int restarts; /* of what was preempted */
 
 	/* What Xen has, and who tests must find as it was. */
 	unsigned int heap_pages, blocks, maps, page_maps, gfns;

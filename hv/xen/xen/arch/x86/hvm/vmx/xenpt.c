@@ -555,7 +555,7 @@ int xenpt_domctl(struct domain *d, struct xen_domctl_vmtrace_op *op)
     }
 
     domain_lock(d);
-    /* As domain_kill() holds the lock, nothing is set up after it. */
+    /* As domain_kill() waits for the lock, nothing is set up after it. */
     if ( d->is_dying )
         rc = -ESRCH;
     else if ( v )
@@ -570,17 +570,25 @@ int xenpt_domctl(struct domain *d, struct xen_domctl_vmtrace_op *op)
     return rc;
 }
 
-void xenpt_domain_relinquish(struct domain *d)
+int xenpt_domain_relinquish(struct domain *d)
 {
     struct vcpu *v;
+
+    /* Elsewhere, this is not what the domain has. */
+    if ( !cpu_has_vmx || !is_hvm_domain(d) )
+        return 0;
 
     for_each_vcpu ( d, v )
     {
         /* Xen scrubs all that the domain had. */
-        while ( xenpt_teardown(v, false) )
-            ;
+        int rc = xenpt_teardown(v, false);
+
+        if ( rc )
+            return rc;
         xenpt_guest_free(v);
     }
     /* Dying, it has closed its ports. */
     d->arch.hvm.vmx.xenpt_port = 0;
+
+    return 0;
 }

@@ -24,7 +24,8 @@ int xenpt_cpu_init(bool bsp, uint32_t secondary, uint64_t misc);
 
 /* Sub-operations from XEN_DOMCTL_vmtrace_xenpt_base on. */
 int xenpt_domctl(struct domain *d, struct xen_domctl_vmtrace_op *op);
-void xenpt_domain_relinquish(struct domain *d);
+/* Of any dying domain, before its memory is let go of.  -ERESTART: call again. */
+int xenpt_domain_relinquish(struct domain *d);
 
 static inline bool xenpt_owns(const struct vcpu *v)
 {
@@ -73,6 +74,11 @@ static inline int xenpt_domctl(struct domain *d,
                                struct xen_domctl_vmtrace_op *op)
 {
     return -EOPNOTSUPP;
+}
+
+static inline int xenpt_domain_relinquish(struct domain *d)
+{
+    return 0;
 }
 
 static inline bool xenpt_pmi(void)
