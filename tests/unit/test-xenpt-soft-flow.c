@@ -249,6 +249,52 @@ static void settled(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(settled)
 
+static void ask(struct vcpu *v)
+{
+	struct guest guest = { v->domain, v };
+
+	total(&guest);
+}
+
+static void switch_off(struct vcpu *v)
+{
+	struct guest guest = { v->domain, v };
+
+	assert_int_equal(op(&guest, OP(disable), 0, 0), 0);
+}
+
+/*
+ * In the middle of an exit the vCPU waits for something else, and is asked then: what it
+ * has pushed is seen to when it runs again, and the #DB is still nobody's.
+ */
+static void asked_asleep(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, "\x9c\x58" NOP);
+	assert_true(host_run(guest->v, 1));
+	host.asleep = ask;
+	host_step(guest->v);
+	assert_null(host.asleep);
+	assert_true(host_step_to(guest->v, CODE + 3, 10));
+	assert_int_equal(regs(guest)->rax, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_int_equal(guest->v->code.nr, 3);
+	check(guest);
+}
+STEPPED_TESTS(asked_asleep)
+
+static void disabled_asleep(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, "\x9c\x58" NOP);
+	assert_true(host_run(guest->v, 1));
+	host.asleep = switch_off;
+	host_step(guest->v);
+	assert_true(host_step_to(guest->v, CODE + 3, 10));
+	assert_int_equal(regs(guest)->rax, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_int_equal(guest->v->code.nr, 3);
+	guest->v->code.nr = 1;
+	check(guest);
+}
+STEPPED_TESTS(disabled_asleep)
+
 /* ---- shadows, NMIs ---- */
 
 /* An interrupt that waits comes behind the instruction after STI, and MOV SS. */
@@ -343,17 +389,34 @@ static void segment(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(segment)
 
+/* Nor does it leave TF in what was pushed. */
+static void push_held(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, "\x9c\x58" NOP);
+	assert_true(host_run(guest->v, 1));
+	guest->v->code.hold_traps = true;
+	host_step(guest->v);
+	host_cycle(guest->v);
+	guest->v->code.hold_traps = false;
+	assert_true(host_step_to(guest->v, CODE + 3, 10));
+	assert_int_equal(regs(guest)->rax, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	check(guest);
+}
+STEPPED_TESTS(push_held)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STEPPED_CASES(cr3),         STEPPED_CASES(emulated_cr3),
-		STEPPED_CASES(denied_cr3),  STEPPED_CASES(no_pip),
-		STEPPED_CASES(cr3_filter),  STEPPED_CASES(budget),
-		STEPPED_CASES(page_taken),  STEPPED_CASES(table_rewritten),
-		STEPPED_CASES(lossless),    STEPPED_CASES(moved_by_toolstack),
-		STEPPED_CASES(settled),     STEPPED_CASES(shadows),
-		STEPPED_CASES(shadow_kept), STEPPED_CASES(nmi),
-		STEPPED_CASES(trap_held),   STEPPED_CASES(segment),
+		STEPPED_CASES(cr3),          STEPPED_CASES(emulated_cr3),
+		STEPPED_CASES(denied_cr3),   STEPPED_CASES(no_pip),
+		STEPPED_CASES(cr3_filter),   STEPPED_CASES(budget),
+		STEPPED_CASES(page_taken),   STEPPED_CASES(table_rewritten),
+		STEPPED_CASES(lossless),     STEPPED_CASES(moved_by_toolstack),
+		STEPPED_CASES(settled),      STEPPED_CASES(shadows),
+		STEPPED_CASES(shadow_kept),  STEPPED_CASES(nmi),
+		STEPPED_CASES(trap_held),    STEPPED_CASES(push_held),
+		STEPPED_CASES(asked_asleep), STEPPED_CASES(disabled_asleep),
+		STEPPED_CASES(segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,7 +213,9 @@ unsigned long read_cr3(void)
 	return HOST_CR3;
 }
 
+/* dom0's are a PV guest's, and nobody's business here. */
 struct cpu_user_regs *guest_cpu_user_regs(void)
 {
+	HOST_BUG_ON(current->domain == host.dom0);
 	return &current->arch.user_regs;
 }

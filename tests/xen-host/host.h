@@ -65,6 +65,8 @@ struct host {
 	size_t skid;        /* bytes that a CPU puts out before it takes the interrupt */
 	uint64_t successes; /* of allocations, before one fails */
 	bool preempt;       /* something else is always to run */
+	/* Once, while Xen lets a vCPU wait that has come out of its guest. */
+	void (*asleep)(struct vcpu *v);
 	/* Before an operation that was preempted goes on. */
 	void (*between)(struct domain *d);
 	unsigned int restarts; /* of what was preempted */

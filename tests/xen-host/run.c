@@ -73,6 +73,25 @@ static void fault(struct vcpu *v, uint64_t gpa)
 		v->domain->strays++;
 }
 
+/* wait_event() in the middle of an exit, as of a vm_event whose ring is full. */
+static void fall_asleep(struct vcpu *v)
+{
+	void (*const asleep)(struct vcpu * v) = host.asleep;
+	const unsigned int cpu = v->processor;
+
+	if (!asleep)
+		return;
+	host.asleep = NULL;
+	host_watched(NULL);
+	host_check();
+	switch_from(v);
+	host.cpu = 0;
+	asleep(v);
+	switch_to(v, cpu);
+	host.cpu = cpu;
+	host_watch();
+}
+
 /* vmx_vmexit_handler(). */
 static void vmexit(struct vcpu *v, struct host_exit *exit)
 {
@@ -94,6 +113,7 @@ static void vmexit(struct vcpu *v, struct host_exit *exit)
 	take_interrupt(cpu);
 	host.irqs_off = false;
 
+	fall_asleep(v);
 	host_reinject(v);
 	switch (exit->reason) {
 	case EXIT_REASON_EPT_VIOLATION:

@@ -20,6 +20,7 @@ enum hvm_translation_result hvm_copy_from_guest_linear(void *buf, unsigned long 
 						       pagefault_info_t *info)
 {
 	HOST_BUG_ON(host.irqs_off || pfec & PFEC_write_access);
+	HOST_BUG_ON(current->domain == host.dom0);
 	return host_read(current->domain, address, buf, size)
 		       ? HVMTRANS_okay
 		       : HVMTRANS_bad_linear_to_gfn;
@@ -31,6 +32,7 @@ enum hvm_translation_result hvm_copy_to_guest_linear(unsigned long address,
 						     pagefault_info_t *info)
 {
 	HOST_BUG_ON(host.irqs_off || !(pfec & PFEC_write_access));
+	HOST_BUG_ON(current->domain == host.dom0);
 	return host_write(current->domain, address, buf, size)
 		       ? HVMTRANS_okay
 		       : HVMTRANS_bad_linear_to_gfn;

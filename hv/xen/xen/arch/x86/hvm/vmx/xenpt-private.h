@@ -86,7 +86,8 @@ struct xenpt_step {
     bool stepped;   /* the instruction has retired */
     bool delivered; /* the event was */
     bool blind;     /* nobody saw the handler begin */
-    bool hidden;    /* a CPU with PT would not have exited */
+    bool hidden;    /* a CPU with PT would not have exited; also when told */
+    bool shows;     /* TF is in what was pushed, until it is taken out */
     struct xpt_cpu_state at;
 
     uint64_t budget; /* instructions; 0: no end */
@@ -199,8 +200,8 @@ void xenpt_soft_settle(struct vcpu *v, struct xenpt_vcpu *xp);
 void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret);
 /* Look at the instruction that is next, before it is run. IRQs on. */
 void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step);
-/* What it has shown of TF. IRQs on. */
-void xenpt_step_hide(struct vcpu *v, const struct xenpt_step *step);
+/* What it has shown of TF.  The vCPU that runs, and IRQs on. */
+void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step);
 void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
 void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp);
 /* The VMCS is Xen's own again. */

@@ -214,8 +214,6 @@ static void tell(struct vcpu *v, struct xenpt_vcpu *xp)
     {
         if ( !feed(step) )
             xpt_soft_lost(&step->gen, &step->at);
-        if ( step->stepped )
-            xenpt_step_hide(v, step);
         spend(xp);
     }
 
@@ -239,6 +237,8 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
     bool ended = xenpt_ended(xp), fault = xp->fault;
 
     catch_up(v, xp);
+    if ( step->shows )
+        xenpt_step_hide(v, step);
 
     if ( xenpt_runs(xp) && !xp->waits && !xenpt_is_full(xp) )
     {
@@ -265,6 +265,10 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
         step->on = false;
 }
 
+/*
+ * Any vCPU: the guest's registers may not be those of the one that runs.  It may be in
+ * the middle of an exit, where Xen lets it wait: wait_event().
+ */
 void xenpt_soft_settle(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     catch_up(v, xp);

@@ -245,6 +245,7 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
     uint32_t exceptions = v->arch.hvm.vmx.exception_bitmap;
 
     step->by = XENPT_BY_NONE;
+    step->hidden = false;
     step->injects = false;
     step->blind = false;
     step->shadow = 0;
@@ -381,20 +382,20 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
     }
 
     xenpt_step_state(v, &step->at);
+    step->shows = step->by == XENPT_BY_TF && !step->guest_tf &&
+                  step->flow == XENPT_FLOW_PUSHF &&
+                  step->at.ip != step->insn.ip;
 }
 
-void xenpt_step_hide(struct vcpu *v, const struct xenpt_step *step)
+void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step)
 {
-    const struct xpt_cpu_state *now = &step->gen.s.now;
+    const struct xpt_cpu_state *now = &step->at;
     unsigned long base = 0, address = guest_cpu_user_regs()->rsp;
     unsigned long attributes = X86_SEG_AR_DEF_OP_SIZE;
     pagefault_info_t info;
     uint8_t byte;
 
-    if ( step->by != XENPT_BY_TF || step->guest_tf ||
-         step->flow != XENPT_FLOW_PUSHF )
-        return;
-
+    step->shows = false;
     if ( !now->csl )
     {
         __vmread(GUEST_SS_BASE, &base);
@@ -424,7 +425,7 @@ bool xenpt_exception(struct vcpu *v, unsigned long intr_info)
     };
     unsigned long value;
 
-    if ( !xenpt_is_soft(xp) || !xp->step.exited || !xp->step.hidden )
+    if ( !xenpt_is_soft(xp) || !xp->step.hidden )
         return false;
     if ( event.vector == TRAP_debug )
         return true;
