@@ -295,6 +295,39 @@ static void disabled_asleep(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(disabled_asleep)
 
+/* ---- real mode, on a CPU that cannot run it ---- */
+
+/* Xen intercepts all exceptions in it, to emulate what they come of. */
+static void real_mode(struct guest *guest, bool mtf)
+{
+	struct vmx_vcpu *vmx = &guest->v->arch.hvm.vmx;
+
+	PUT(guest, CODE, NOP NOP NOP NOP NOP NOP);
+	vmx->vmx_realmode = 1;
+	assert_true(host_run(guest->v, 1));
+	assert_int_equal(host_vmcs_read(guest->v, EXCEPTION_BITMAP), ~0u);
+	assert_int_equal(host_vmcs_read(guest->v, CPU_BASED_VM_EXEC_CONTROL),
+			 HOST_CONTROLS);
+	assert_true(host_step_to(guest->v, CODE + 2, 2));
+	assert_int_equal(total(guest), 0);
+	vmx->vmx_realmode = 0;
+	vmx->vmx_emulate = 1;
+	assert_true(host_run(guest->v, 1));
+	assert_int_equal(host_vmcs_read(guest->v, EXCEPTION_BITMAP),
+			 vmx->exception_bitmap);
+	assert_int_equal(total(guest), 0);
+	vmx->vmx_emulate = 0;
+	guest->v->code.nr = 0;
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, CODE + 6, 10));
+	check(guest);
+	vmx->vmx_realmode = 1;
+	assert_true(host_run(guest->v, 1));
+	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
+	assert_int_equal(host_vmcs_read(guest->v, EXCEPTION_BITMAP), ~0u);
+}
+STEPPED_TESTS(real_mode)
+
 /* ---- shadows, NMIs ---- */
 
 /* An interrupt that waits comes behind the instruction after STI, and MOV SS. */
@@ -416,7 +449,7 @@ int main(void)
 		STEPPED_CASES(shadow_kept),  STEPPED_CASES(nmi),
 		STEPPED_CASES(trap_held),    STEPPED_CASES(push_held),
 		STEPPED_CASES(asked_asleep), STEPPED_CASES(disabled_asleep),
-		STEPPED_CASES(segment),
+		STEPPED_CASES(real_mode),    STEPPED_CASES(segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,7 +205,8 @@ void vmx_update_cpu_exec_control(struct vcpu *v)
 
 void vmx_update_exception_bitmap(struct vcpu *v)
 {
-	__vmwrite(EXCEPTION_BITMAP, v->arch.hvm.vmx.exception_bitmap);
+	__vmwrite(EXCEPTION_BITMAP,
+		  v->arch.hvm.vmx.vmx_realmode ? ~0u : v->arch.hvm.vmx.exception_bitmap);
 }
 
 unsigned long read_cr3(void)

@@ -37,6 +37,7 @@ struct vmx_vcpu {
 	struct xenpt_vcpu *xenpt;
 	struct xenpt_guest *xenpt_guest;
 	uint32_t exec_control, exception_bitmap;
+	uint8_t vmx_realmode, vmx_emulate;
 	uint32_t secondary_exec_control;
 	uint64_t sfmask;
 	bool ipt_active;

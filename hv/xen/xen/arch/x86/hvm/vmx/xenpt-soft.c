@@ -230,6 +230,15 @@ static void catch_up(struct vcpu *v, struct xenpt_vcpu *xp)
     step->exited = false;
 }
 
+/*
+ * Without unrestricted guest, Xen runs real mode in virtual-8086 mode, and emulates
+ * what does not run there: nothing of that is traced.
+ */
+static bool is_emulated(const struct vcpu *v)
+{
+    return v->arch.hvm.vmx.vmx_realmode || v->arch.hvm.vmx.vmx_emulate;
+}
+
 void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     struct xenpt_step *step = &xp->step;
@@ -244,9 +253,10 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
     {
         xenpt_step_state(v, &state);
         /* Somebody has changed it since: the toolstack. */
-        if ( step->on && !same(&state, &step->gen.s.now) )
+        if ( step->on &&
+             (is_emulated(v) || !same(&state, &step->gen.s.now)) )
             stop(v, xp);
-        if ( !step->on && !xp->fault )
+        if ( !step->on && !xp->fault && !is_emulated(v) )
             go(v, xp, &state);
         if ( step->on )
             xenpt_step_prepare(v, step);

@@ -244,6 +244,10 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
     uint32_t controls = v->arch.hvm.vmx.exec_control;
     uint32_t exceptions = v->arch.hvm.vmx.exception_bitmap;
 
+    /* As vmx_update_exception_bitmap(). */
+    if ( v->arch.hvm.vmx.vmx_realmode )
+        exceptions = ~0u;
+
     step->by = XENPT_BY_NONE;
     step->hidden = false;
     step->injects = false;
