@@ -124,6 +124,28 @@ static void software_interrupts(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(software_interrupts)
 
+/* One that is not all there, or has a LOCK prefix, is a fault. */
+static void bad_interrupts(struct guest *guest, bool mtf)
+{
+	const uint64_t end = CODE + 8 * PAGE;
+	uint64_t pushed[2];
+
+	PUT(guest, IDT + TRAP_invalid_op * 16, NOP NOP);
+	PUT(guest, end - 1, "\xcd");
+	host_code_start(guest->v, end - 1, STACK);
+	assert_true(host_run(guest->v, 1));
+	assert_true(host_step_to(guest->v, IDT + TRAP_page_fault * 16, 4));
+	assert_int_equal(guest->v->arch.hvm.guest_cr[2], end);
+	assert_true(host_read(guest->d, STACK - 48, pushed, 16));
+	assert_int_equal(pushed[1], end - 1);
+	add_pages(guest, end, PAGE);
+	PUT(guest, end, "\x80\xf0\xcd\x81");
+	assert_true(host_step_to(guest->v, IDT + 0x80 * 16, 10));
+	assert_true(host_step_to(guest->v, IDT + TRAP_invalid_op * 16 + 1, 10));
+	check(guest);
+}
+STEPPED_TESTS(bad_interrupts)
+
 static void interrupt(struct guest *guest, bool mtf)
 {
 	uint64_t pushed[5];
@@ -247,12 +269,19 @@ STEPPED_TESTS(system_call_trapped)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STEPPED_CASES(branches),    STEPPED_CASES(exits),
-		STEPPED_CASES(faults),      STEPPED_CASES(page_fault),
-		STEPPED_CASES(fetch_fault), STEPPED_CASES(software_interrupts),
-		STEPPED_CASES(interrupt),   STEPPED_CASES(late_interrupt),
-		STEPPED_CASES(hidden_flag), STEPPED_CASES(own_flag),
-		STEPPED_CASES(system_call), STEPPED_CASES(system_call_trapped),
+		STEPPED_CASES(branches),
+		STEPPED_CASES(exits),
+		STEPPED_CASES(faults),
+		STEPPED_CASES(page_fault),
+		STEPPED_CASES(fetch_fault),
+		STEPPED_CASES(software_interrupts),
+		STEPPED_CASES(bad_interrupts),
+		STEPPED_CASES(interrupt),
+		STEPPED_CASES(late_interrupt),
+		STEPPED_CASES(hidden_flag),
+		STEPPED_CASES(own_flag),
+		STEPPED_CASES(system_call),
+		STEPPED_CASES(system_call_trapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

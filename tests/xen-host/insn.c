@@ -339,7 +339,10 @@ enum host_ran host_insn(struct vcpu *v, const uint8_t *bytes, size_t size,
 	if (!size)
 		return fault(&insn, TRAP_page_fault, true, host_cpl(v) ? 0x14 : 0x10,
 			     insn.ip);
-	if (bytes[0] == 0xcd && size > 1) {
+	if (bytes[0] == 0xcd && size == 1)
+		return fault(&insn, TRAP_page_fault, true, host_cpl(v) ? 0x14 : 0x10,
+			     insn.ip + 1);
+	if (bytes[0] == 0xcd) {
 		insn.next = insn.ip + 2;
 		return software(&insn, X86_EVENTTYPE_SW_INTERRUPT, bytes[1]);
 	}

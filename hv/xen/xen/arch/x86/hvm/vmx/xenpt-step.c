@@ -119,10 +119,17 @@ static enum xenpt_flow flow_of(const struct xpt_cpu_state *now,
     }
 }
 
+/* An INT n that is one: all before its two bytes are prefixes. */
+static bool is_locked(const struct xpt_insn *insn)
+{
+    return memchr(insn->bytes, 0xf0, insn->size - 2);
+}
+
 void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
 {
     const struct xpt_cpu_state *now = &step->gen.s.now;
     struct xpt_insn *insn = &step->insn;
+    bool whole;
 
     step->base = 0;
     if ( !now->csl )
@@ -132,7 +139,12 @@ void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
     step->flow = flow_of(now, insn);
     step->shadowed.size = 0;
 
-    if ( cut(now, insn) && !cpu_has_monitor_trap_flag &&
+    whole = cut(now, insn);
+    /* #PF of the part that is not there, #UD: not what is injected. */
+    if ( step->flow == XENPT_FLOW_INT && (!whole || is_locked(insn)) )
+        step->flow = XENPT_FLOW_PLAIN;
+
+    if ( whole && !cpu_has_monitor_trap_flag &&
          xpt_insn_class(insn->bytes, insn->size, now->csl) == XPT_INSN_OTHER )
     {
         step->shadowed.ip = insn->ip + insn->size;
