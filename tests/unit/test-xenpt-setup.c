@@ -117,7 +117,14 @@ static void test_absent(void **state)
 static void test_kinds_of_pages(void **state)
 {
 	static const p2m_type_t kinds[] = {
-		p2m_invalid, p2m_ram_ro, p2m_ram_logdirty, p2m_ram_paged, p2m_mmio_dm,
+		p2m_invalid,      p2m_ram_ro,    p2m_ram_logdirty,
+		p2m_ioreq_server, p2m_ram_paged, p2m_mmio_dm,
+	};
+	static const p2m_access_t accesses[] = {
+		p2m_access_rx,
+		p2m_access_r,
+		p2m_access_rx2rw,
+		p2m_access_n,
 	};
 	static const uint64_t where[] = { TABLE, REGION, REGION + 3 * PAGE };
 	struct guest *guest = *state;
@@ -128,6 +135,10 @@ static void test_kinds_of_pages(void **state)
 		add_ring(guest, 4, INT);
 		for (size_t k = 0; k < ALL(kinds); k++) {
 			host_page_set(guest->d, gfn, kinds[k], p2m_access_rwx);
+			refused(guest, -EFAULT, 0);
+		}
+		for (size_t k = 0; k < ALL(accesses); k++) {
+			host_page_set(guest->d, gfn, p2m_ram_rw, accesses[k]);
 			refused(guest, -EFAULT, 0);
 		}
 		host_page_set(guest->d, gfn, p2m_ram_rw, p2m_access_rwx);

@@ -23,15 +23,10 @@ struct entry {
 	bool known; /* of a view: copied, or set */
 };
 
-struct leaf {
-	struct leaf *next;
+struct p2m_leaf {
+	struct p2m_leaf *next;
 	unsigned long first;
 	struct entry entries[LEAF];
-};
-
-struct p2m_domain {
-	struct domain *d;
-	struct leaf *leaves;
 };
 
 static struct page_info pages[HOST_PAGES];
@@ -76,10 +71,23 @@ uint8_t *host_bytes(const struct page_info *pg)
 
 /* ---- references ---- */
 
-static void get_page(struct page_info *pg)
+bool mfn_valid(mfn_t mfn)
 {
-	HOST_BUG_ON(!pg->refs);
+	return mfn_x(mfn) - MFN_FIRST < used;
+}
+
+struct page_info *mfn_to_page(mfn_t mfn)
+{
+	HOST_BUG_ON(!mfn_valid(mfn));
+	return &pages[mfn_x(mfn) - MFN_FIRST];
+}
+
+bool get_page(struct page_info *pg, const struct domain *d)
+{
+	if (!pg->refs || pg->owner != d)
+		return false;
 	pg->refs++;
+	return true;
 }
 
 void put_page(struct page_info *pg)
@@ -119,7 +127,7 @@ mfn_t page_to_mfn(const struct page_info *pg)
 static struct entry *entry(struct p2m_domain *p2m, unsigned long gfn, bool make)
 {
 	const unsigned long first = gfn - gfn % LEAF;
-	struct leaf *leaf;
+	struct p2m_leaf *leaf;
 
 	for (leaf = p2m->leaves; leaf; leaf = leaf->next)
 		if (leaf->first == first)
@@ -148,13 +156,13 @@ struct p2m_domain *host_p2m_create(struct domain *d)
 
 	if (!p2m)
 		abort();
-	p2m->d = d;
+	p2m->domain = d;
 	return p2m;
 }
 
 void host_p2m_free(struct p2m_domain *p2m)
 {
-	struct leaf *leaf, *next;
+	struct p2m_leaf *leaf, *next;
 
 	for (leaf = p2m ? p2m->leaves : NULL; leaf; leaf = next) {
 		next = leaf->next;
@@ -233,7 +241,7 @@ void host_page_take(struct domain *d, unsigned long gfn)
 
 void host_p2m_take_all(struct domain *d)
 {
-	struct leaf *leaf;
+	struct p2m_leaf *leaf;
 
 	for (leaf = d->p2m->leaves; leaf; leaf = leaf->next)
 		for (unsigned int i = 0; i < LEAF; i++)
@@ -263,7 +271,7 @@ void host_page_set(struct domain *d, unsigned long gfn, p2m_type_t type,
 void host_page_map(struct domain *d, unsigned long gfn, struct page_info *pg)
 {
 	host_page_take(d, gfn);
-	get_page(pg);
+	HOST_BUG_ON(!get_page(pg, pg->owner));
 	*entry(d->p2m, gfn, true) =
 		(struct entry){ pg, p2m_map_foreign, p2m_access_rw, true };
 }
@@ -298,15 +306,17 @@ bool p2m_switch_vcpu_altp2m_by_id(struct vcpu *v, unsigned int index)
 	return true;
 }
 
-/* Xen's p2m_get_page_from_gfn(): a page of RAM that is @d's, or one that it has mapped.
- */
-struct page_info *get_page_from_gfn(struct domain *d, unsigned long gfn, p2m_type_t *type,
-				    p2m_query_t query)
+/* A page of RAM that is the domain's, or one that it has mapped. */
+struct page_info *p2m_get_page_from_gfn(struct p2m_domain *p2m, gfn_t gfn,
+					p2m_type_t *type, p2m_access_t *access,
+					p2m_query_t query)
 {
-	struct entry *found = entry(d->p2m, gfn, false);
+	struct entry *found = entry(p2m, gfn_x(gfn), false);
 
-	HOST_BUG_ON(host.irqs_off);
+	/* In a view, Xen's may let go of another's lock. */
+	HOST_BUG_ON(host.irqs_off || p2m != p2m->domain->p2m);
 	*type = found ? found->type : p2m_invalid;
+	*access = found ? found->access : p2m_access_n;
 	if (!found || !found->pg)
 		return NULL;
 	if (*type == p2m_ram_shared && query & P2M_UNSHARE) {
@@ -316,7 +326,7 @@ struct page_info *get_page_from_gfn(struct domain *d, unsigned long gfn, p2m_typ
 	}
 	if (!p2m_is_ram(*type) && *type != p2m_map_foreign)
 		return NULL;
-	get_page(found->pg);
+	HOST_BUG_ON(!get_page(found->pg, found->pg->owner));
 	return found->pg;
 }
 
@@ -345,13 +355,18 @@ bool hvm_mmio_internal(paddr_t gpa)
 	return gpa >> PAGE_SHIFT == 0xfee00;
 }
 
+static bool allows(const struct entry *entry, bool write)
+{
+	if (entry->access == p2m_access_n || entry->type == p2m_invalid ||
+	    entry->type == p2m_mmio_dm || entry->type == p2m_ram_paged)
+		return false;
+	return !write || (entry->access <= p2m_access_rw &&
+			  (entry->type == p2m_ram_rw || entry->type == p2m_map_foreign));
+}
+
 static uint8_t *at(const struct entry *entry, uint64_t gpa, bool write)
 {
-	if (!entry->pg || p2m_is_paging(entry->type) || entry->type == p2m_invalid ||
-	    entry->type == p2m_mmio_dm || entry->access == p2m_access_n)
-		return NULL;
-	if (write && (p2m_is_readonly(entry->type) || entry->access == p2m_access_rx ||
-		      entry->access == p2m_access_r))
+	if (!entry->pg || !allows(entry, write))
 		return NULL;
 	return host_bytes(entry->pg) + gpa % PAGE_SIZE;
 }

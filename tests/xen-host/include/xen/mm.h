@@ -16,6 +16,10 @@ struct page_info {
 #define paddr_to_pfn(address) ((unsigned long)((address) >> PAGE_SHIFT))
 
 mfn_t page_to_mfn(const struct page_info *pg);
+bool mfn_valid(mfn_t mfn);
+struct page_info *mfn_to_page(mfn_t mfn);
+/* False: it is not @d's. */
+bool get_page(struct page_info *pg, const struct domain *d);
 void put_page(struct page_info *pg);
 bool get_page_type(struct page_info *pg, unsigned int type);
 void put_page_and_type(struct page_info *pg);

@@ -7,6 +7,7 @@
  * written (SDM, "IA32_RTIT_CTL MSR": while TraceEn is set they cannot).
  */
 #include <xen/event.h>
+#include <xen/mm.h>
 #include <xen/sched.h>
 
 #include <asm/apic.h>
@@ -318,41 +319,23 @@ bool xenpt_pmi(void)
     return status == GLOBAL_STATUS_TOPA || vpmu_mode == XENPMU_MODE_OFF;
 }
 
-/* Whether the usual handling of EPT violations brings the page. */
+/*
+ * Whether the usual handling of EPT violations brings the page: log-dirty, and what an
+ * altp2m view has not copied yet.
+ */
 static bool is_pageable(struct vcpu *v, uint64_t gpa)
 {
-    struct domain *d = v->domain;
-    unsigned long gfn = paddr_to_pfn(gpa);
-    p2m_type_t t, at;
-    p2m_access_t a, aa;
+    struct page_info *pg;
 
     /* It would emulate the instruction that happens to be there. */
     if ( hvm_mmio_internal(gpa) )
         return false;
 
-    get_gfn_type_access(p2m_get_hostp2m(d), gfn, &t, &a, 0, NULL);
-    put_gfn(d, gfn);
+    pg = xenpt_get_page(v, paddr_to_pfn(gpa), true);
+    if ( pg )
+        put_page(pg);
 
-    if ( altp2m_active(d) )
-    {
-        struct p2m_domain *ap2m = p2m_get_altp2m(v);
-
-        if ( ap2m )
-        {
-            mfn_t mfn = get_gfn_type_access(ap2m, gfn, &at, &aa, 0, NULL);
-
-            p2m_put_gfn(ap2m, _gfn(gfn));
-            if ( !mfn_eq(mfn, INVALID_MFN) )
-            {
-                t = at;
-                a = aa;
-            }
-        }
-    }
-
-    /* Log-dirty, and what an altp2m view has not copied yet. */
-    return (t == p2m_ram_rw || t == p2m_ram_logdirty) &&
-           (a == p2m_access_rwx || a == p2m_access_rw);
+    return pg;
 }
 
 bool xenpt_output_fault(unsigned long qualification, paddr_t gpa)

@@ -43,14 +43,16 @@ static bool address_valid(uint64_t address)
 static int pin(struct domain *d, unsigned long gfn, struct page_info **ret)
 {
     struct page_info *pg;
+    p2m_access_t a;
     p2m_type_t t;
 
-    pg = get_page_from_gfn(d, gfn, &t, P2M_ALLOC | P2M_UNSHARE);
+    pg = p2m_get_page_from_gfn(p2m_get_hostp2m(d), _gfn(gfn), &t, &a,
+                               P2M_ALLOC | P2M_UNSHARE);
     if ( !pg )
         return -EFAULT;
 
-    if ( !p2m_is_ram(t) || p2m_is_readonly(t) || p2m_is_paging(t) ||
-         p2m_is_shared(t) || page_get_owner(pg) != d || is_xen_heap_page(pg) ||
+    if ( t != p2m_ram_rw || (a != p2m_access_rwx && a != p2m_access_rw) ||
+         page_get_owner(pg) != d || is_xen_heap_page(pg) ||
          !get_page_type(pg, PGT_writable_page) )
     {
         put_page(pg);

@@ -186,7 +186,10 @@ void xenpt_inject(struct vcpu *v, struct xenpt_vcpu *xp);
 /* Nothing more is traced until a reset. */
 void xenpt_end(struct xenpt_vcpu *xp);
 
-/* Looked up in the p2m as the CPU does by EPT; of a vCPU. IRQs on. */
+/* The guest's memory, as the CPU finds it by EPT: xenpt-p2m.c.  IRQs on. */
+/* With a reference; NULL: there is none that the vCPU may read, or write. */
+struct page_info *xenpt_get_page(struct vcpu *v, unsigned long gfn, bool write);
+/* Of a vCPU. */
 extern const struct xpt_mem_ops xenpt_p2m_ops;
 
 /* Software mode, what is told to the generator: xenpt-soft.c. */

@@ -12,81 +12,14 @@
  * All of it is done before entry, with IRQs on: the output is looked up in the p2m
  * for each write, as the CPU would by EPT, the guest's own tables included.
  */
-#include <xen/domain_page.h>
 #include <xen/sched.h>
 
-#include <asm/guest_access.h>
-#include <asm/p2m.h>
-#include <asm/paging.h>
+#include <asm/processor.h>
 
 #include "xenpt-private.h"
 
 /* The ratio of TSC to crystal clock: not told, as there are no MTCs. */
 #define MTC_SHIFT 0
-
-/* ---- The output ---------------------------------------------------------- */
-
-/* The page of RAM that EPT would find at @gpa, referenced. */
-static struct page_info *find_page(struct domain *d, uint64_t gpa, bool write)
-{
-    struct page_info *pg;
-    p2m_type_t t;
-
-    pg = get_page_from_gfn(d, paddr_to_pfn(gpa), &t, P2M_ALLOC | P2M_UNSHARE);
-    if ( !pg )
-        return NULL;
-    if ( p2m_is_ram(t) && page_get_owner(pg) == d &&
-         !(write && p2m_is_readonly(t)) )
-        return pg;
-    put_page(pg);
-
-    return NULL;
-}
-
-static bool cf_check soft_read(void *arg, uint64_t gpa, void *buf, size_t size)
-{
-    struct vcpu *v = arg;
-    struct page_info *pg = find_page(v->domain, gpa, false);
-    const char *map;
-
-    if ( !pg )
-    {
-        v->arch.hvm.vmx.xenpt->fault = true;
-        return false;
-    }
-    map = __map_domain_page(pg);
-    memcpy(buf, map + (gpa & ~PAGE_MASK), size);
-    unmap_domain_page(map);
-    put_page(pg);
-
-    return true;
-}
-
-static bool cf_check soft_write(void *arg, uint64_t gpa, const void *buf,
-                                size_t size)
-{
-    struct vcpu *v = arg;
-    struct page_info *pg = find_page(v->domain, gpa, true);
-    char *map;
-
-    if ( !pg )
-    {
-        v->arch.hvm.vmx.xenpt->fault = true;
-        return false;
-    }
-    map = __map_domain_page(pg);
-    memcpy(map + (gpa & ~PAGE_MASK), buf, size);
-    unmap_domain_page(map);
-    paging_mark_dirty(v->domain, page_to_mfn(pg));
-    put_page(pg);
-
-    return true;
-}
-
-const struct xpt_mem_ops xenpt_p2m_ops = {
-    .read = soft_read,
-    .write = soft_write,
-};
 
 void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp)
 {
