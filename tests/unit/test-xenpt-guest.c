@@ -167,6 +167,39 @@ static void test_owners(void **state)
 	trace_itself(&guest);
 }
 
+/* The toolstack's port is told of what it has set up, and there as long as that is. */
+static void test_port(void **state)
+{
+	struct guest guest;
+	struct vcpu *other;
+	unsigned int port;
+
+	boot_guest(&guest, false, true);
+	other = guest.d->vcpu[1];
+	host_xen_cr3(other, A);
+	host_code_start(other, CODE, STACK - PAGE);
+	assert_true(host_run(other, 2));
+	guest.v = other;
+	entry(&guest, TABLE, 0, MISSING | INT);
+	trace_itself(&guest);
+	assert_int_equal(op(&guest, OP(evtchn), 0, 0), -ENODATA);
+
+	guest.v = guest.d->vcpu[0];
+	add_pages(&guest, MISSING, PAGE);
+	assert_int_equal(op(&guest, OP(setup), TABLE, XENPT_SETUP_SOFT), 0);
+	host_page_take(guest.d, MISSING / PAGE);
+	port = open_port(&guest);
+	calls(&guest);
+	for (unsigned int i = 0; i < 200; i++)
+		assert_true(host_step(other));
+	guest.v = other;
+	assert_true(msr(&guest, XPT_MSR_STATUS) & XPT_STATUS_ERROR);
+	assert_int_equal(calls(&guest), 0);
+	assert_int_equal(op(&guest, OP(teardown), 0, 0), 0);
+	assert_false(guest.d->ports[port].open);
+	assert_int_equal(guest.d->arch.hvm.vmx.xenpt_port, 0);
+}
+
 static void test_interrupt(void **state)
 {
 	struct guest guest;
@@ -222,7 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cpuid),   TEST(test_msrs),   TEST(test_traces),
 		TEST(test_missing), TEST(test_owners), TEST(test_interrupt),
-		TEST(test_by_cpu),  TEST(test_dies),
+		TEST(test_by_cpu),  TEST(test_dies),   TEST(test_port),
 	};
 #undef TEST
 

@@ -48,7 +48,7 @@ static void test_no_vcpu(void **state)
 	add_ring(guest, 4, INT);
 	for (uint32_t cmd = OP(setup); cmd <= OP(budget) + 1; cmd++) {
 		uint64_t key = TABLE, value = 0;
-		const int want = cmd == OP(evtchn) ? 0 : -ENOENT;
+		const int want = cmd == OP(evtchn) ? -ENODATA : -ENOENT;
 
 		assert_int_equal(host_op(guest->d, cmd, 2, &key, &value), want);
 		value = 0;
@@ -68,6 +68,7 @@ static void test_no_setup(void **state)
 	assert_int_equal(op(guest, OP(reset), 0, 0), -ENODATA);
 	assert_int_equal(op(guest, OP(filter), XPT_MSR_CR3_MATCH, 0), -ENODATA);
 	assert_int_equal(op(guest, OP(consume), 0, 0), -ENODATA);
+	assert_int_equal(op(guest, OP(evtchn), 0, 0), -ENODATA);
 	add_ring(guest, 4, INT);
 	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
 	assert_int_equal(op(guest, OP(budget) + 1, 0, 0), -EOPNOTSUPP);
@@ -335,6 +336,11 @@ static void test_evtchn(void **state)
 	uint64_t key = TABLE, value = 0;
 	unsigned int port;
 
+	/* It would be there until the domain dies. */
+	assert_int_equal(op(guest, OP(evtchn), 0, 0), -ENODATA);
+	add_ring(guest, 4, INT);
+	assert_int_equal(host_op(guest->d, OP(setup), 0, &key, &value), 0);
+
 	host.successes = 0;
 	assert_int_equal(op(guest, OP(evtchn), 0, 0), -ENOSPC);
 	host.successes = HOST_ALL_SUCCEED;
@@ -344,14 +350,14 @@ static void test_evtchn(void **state)
 	assert_int_equal(guest->d->ports[port].remote, host.dom0->domain_id);
 
 	/* Until the last vCPU is torn down. */
-	add_ring(guest, 4, INT);
-	assert_int_equal(host_op(guest->d, OP(setup), 0, &key, &value), 0);
 	assert_int_equal(host_op(guest->d, OP(setup), 1, &key, &value), 0);
 	assert_int_equal(host_op(guest->d, OP(teardown), 0, &key, &value), 0);
 	assert_true(guest->d->ports[port].open);
 	assert_int_equal(host_op(guest->d, OP(teardown), 1, &key, &value), 0);
 	assert_false(guest->d->ports[port].open);
+	assert_int_equal(op(guest, OP(evtchn), 0, 0), -ENODATA);
 	/* And again. */
+	assert_int_equal(host_op(guest->d, OP(setup), 1, &key, &value), 0);
 	port = open_port(guest);
 	assert_true(guest->d->ports[port].open);
 }

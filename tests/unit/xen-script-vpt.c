@@ -530,7 +530,7 @@ static int dispatch(struct script_domain *domain, struct script_vcpu *vcpu, uint
 		return set_up(domain, vcpu, *key, *value);
 	case XEN_DOMCTL_vmtrace_xenpt_evtchn:
 		*value = REMOTE_PORT;
-		return domain->has_port ? 0 : EINVAL;
+		return domain->has_port ? 0 : ENODATA;
 	case XEN_DOMCTL_vmtrace_xenpt_disable:
 	case XEN_DOMCTL_vmtrace_xenpt_teardown:
 		if (!vcpu->vpt.set_up)

@@ -75,8 +75,9 @@
 #define XEN_DOMCTL_vmtrace_xenpt_filter   0x107
 /*
  * out: value = the domain's port, for xenevtchn_bind_interdomain(): INT, STOP, faults,
- * a vCPU that waits. One of each domain; the vCPU is not looked at. It is there until
- * the domain's last vCPU is torn down.
+ * a vCPU that waits. One of each domain; the vCPU is not looked at. It is there from
+ * the first time that it is asked for until the last vCPU that is set up is torn down.
+ *    ENODATA  none is set up
  */
 #define XEN_DOMCTL_vmtrace_xenpt_evtchn   0x108
 /*

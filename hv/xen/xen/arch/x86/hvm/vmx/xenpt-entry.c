@@ -184,7 +184,8 @@ void xenpt_assist(struct vcpu *v)
         vcpu_pause_nosync(v);
     }
 
-    if ( xp->notify && v->domain->arch.hvm.vmx.xenpt_port )
+    /* The port is there as long as one of these is. */
+    if ( xp->notify && xenpt_is_told(xp) && v->domain->arch.hvm.vmx.xenpt_port )
     {
         xp->notify = false;
         notify_via_xen_event_channel(v->domain,

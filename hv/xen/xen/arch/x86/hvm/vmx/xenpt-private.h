@@ -132,6 +132,12 @@ static inline bool xenpt_is_soft(const struct xenpt_vcpu *xp)
     return xp->flags & XENPT_SETUP_SOFT;
 }
 
+/* By the operations of this interface: their port tells of it. */
+static inline bool xenpt_is_told(const struct xenpt_vcpu *xp)
+{
+    return xp && !(xp->flags & (XENPT_SETUP_STOCK | XENPT_SETUP_GUEST));
+}
+
 static inline bool xenpt_runs(const struct xenpt_vcpu *xp)
 {
     return xp && xp->enabled && !xp->fault && !xp->spent;

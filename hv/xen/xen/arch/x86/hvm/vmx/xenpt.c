@@ -350,13 +350,21 @@ int xenpt_teardown(struct vcpu *v, bool scrub)
     return 0;
 }
 
-static void close_port(struct domain *d)
+static bool is_set_up(const struct domain *d)
 {
     const struct vcpu *v;
 
     for_each_vcpu ( d, v )
-        if ( xenpt_owns(v) )
-            return;
+        if ( xenpt_is_told(v->arch.hvm.vmx.xenpt) )
+            return true;
+
+    return false;
+}
+
+static void close_port(struct domain *d)
+{
+    if ( is_set_up(d) )
+        return;
 
     if ( d->arch.hvm.vmx.xenpt_port )
         free_xen_event_channel(d, d->arch.hvm.vmx.xenpt_port);
@@ -366,6 +374,10 @@ static void close_port(struct domain *d)
 static int open_port(struct domain *d, uint64_t *port)
 {
     int rc;
+
+    /* Nothing would close it. */
+    if ( !is_set_up(d) )
+        return -ENODATA;
 
     if ( !d->arch.hvm.vmx.xenpt_port )
     {
@@ -451,7 +463,7 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
     int rc;
 
     /* The stock interface's, or the guest's, is not for this one to end. */
-    if ( xp && (xp->flags & (XENPT_SETUP_STOCK | XENPT_SETUP_GUEST)) )
+    if ( xp && !xenpt_is_told(xp) )
         return -EBUSY;
 
     switch ( op->cmd )
