@@ -422,6 +422,16 @@ static void segment(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(segment)
 
+/* Where the CPU tells of bus locks, the reason of an exit has a flag. */
+static void bus_locks(struct guest *guest, bool mtf)
+{
+	guest->v->code.bus_locks = true;
+	RUN(guest, NOP "\x0f\xa2\xcd\x80" NOP);
+	check(guest);
+	assert_int_equal(guest->v->code.nr, 3);
+}
+STEPPED_TESTS(bus_locks)
+
 /* Nor does it leave TF in what was pushed. */
 static void push_held(struct guest *guest, bool mtf)
 {
@@ -440,16 +450,27 @@ STEPPED_TESTS(push_held)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STEPPED_CASES(cr3),          STEPPED_CASES(emulated_cr3),
-		STEPPED_CASES(denied_cr3),   STEPPED_CASES(no_pip),
-		STEPPED_CASES(cr3_filter),   STEPPED_CASES(budget),
-		STEPPED_CASES(page_taken),   STEPPED_CASES(table_rewritten),
-		STEPPED_CASES(lossless),     STEPPED_CASES(moved_by_toolstack),
-		STEPPED_CASES(settled),      STEPPED_CASES(shadows),
-		STEPPED_CASES(shadow_kept),  STEPPED_CASES(nmi),
-		STEPPED_CASES(trap_held),    STEPPED_CASES(push_held),
-		STEPPED_CASES(asked_asleep), STEPPED_CASES(disabled_asleep),
-		STEPPED_CASES(real_mode),    STEPPED_CASES(segment),
+		STEPPED_CASES(cr3),
+		STEPPED_CASES(emulated_cr3),
+		STEPPED_CASES(denied_cr3),
+		STEPPED_CASES(no_pip),
+		STEPPED_CASES(cr3_filter),
+		STEPPED_CASES(budget),
+		STEPPED_CASES(page_taken),
+		STEPPED_CASES(table_rewritten),
+		STEPPED_CASES(lossless),
+		STEPPED_CASES(moved_by_toolstack),
+		STEPPED_CASES(settled),
+		STEPPED_CASES(shadows),
+		STEPPED_CASES(shadow_kept),
+		STEPPED_CASES(nmi),
+		STEPPED_CASES(trap_held),
+		STEPPED_CASES(push_held),
+		STEPPED_CASES(bus_locks),
+		STEPPED_CASES(asked_asleep),
+		STEPPED_CASES(disabled_asleep),
+		STEPPED_CASES(real_mode),
+		STEPPED_CASES(segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

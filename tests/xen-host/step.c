@@ -145,7 +145,8 @@ void host_cpu_exit(struct vcpu *v, const struct host_exit *exit)
 	struct host_code *code = &v->code;
 
 	code->exits++;
-	host_vmcs_write(v, VM_EXIT_REASON, exit->reason);
+	host_vmcs_write(v, VM_EXIT_REASON,
+			exit->reason | (code->bus_locks ? VMX_EXIT_REASONS_BUS_LOCK : 0));
 	host_vmcs_write(v, EXIT_QUALIFICATION, exit->qualification);
 	host_vmcs_write(v, VM_EXIT_INTR_INFO, exit->info);
 	host_vmcs_write(v, VM_EXIT_INTR_ERROR_CODE, exit->error);

@@ -69,6 +69,7 @@ struct host_code {
 	unsigned int
 		late_events; /* so many are not delivered at once: an EPT violation */
 	bool hold_traps;     /* something comes in place of a #DB */
+	bool bus_locks;      /* each exit says that there was one */
 	/* Of the CPU. */
 	bool mtf, late;
 	uint32_t vectoring, vectoring_error, vectoring_length;

@@ -367,6 +367,8 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
     step->delivered = step->injects && !(idtv & INTR_INFO_VALID_MASK) &&
                       !(reason & VMX_EXIT_REASONS_FAILED_VMENTRY);
 
+    /* There are flags above: a bus lock comes with any reason. */
+    reason = (uint16_t)reason;
     switch ( reason )
     {
     case EXIT_REASON_EXCEPTION_NMI:
