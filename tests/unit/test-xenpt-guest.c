@@ -5,6 +5,8 @@
 #include <asm/cpuid.h>
 #include <asm/hvm/vlapic.h>
 #include <asm/msr.h>
+#include <asm/vpmu.h>
+#include <asm/x86_emulate.h>
 
 #define TOPA_PMI (1ull << 55)
 
@@ -221,6 +223,47 @@ static void test_interrupt(void **state)
 	assert_int_equal(msr(&guest, MSR_CORE_PERF_GLOBAL_STATUS), 0);
 }
 
+/* A vPMU has these MSRs, and the interrupt. */
+static void test_vpmu(void **state)
+{
+	uint64_t value = 0;
+	struct guest guest;
+
+	boot_guest(&guest, false, true);
+	vpmu_mode = XENPMU_MODE_SELF;
+	host.cpu = 1;
+	assert_int_equal(xenpt_guest_rdmsr(guest.v, MSR_CORE_PERF_GLOBAL_STATUS, &value),
+			 X86EMUL_UNHANDLEABLE);
+	assert_int_equal(xenpt_guest_wrmsr(guest.v, MSR_CORE_PERF_GLOBAL_OVF_CTRL, 1),
+			 X86EMUL_UNHANDLEABLE);
+	host.cpu = 0;
+	guest.v->arch.hvm.vlapic.lvtpc = 0x42;
+	trace_itself(&guest);
+	for (unsigned int i = 0; i < 6000; i++) {
+		guest.v->code.nr = 0;
+		assert_true(host_step(guest.v));
+	}
+	assert_true(msr(&guest, XPT_MSR_OUTPUT_MASK_PTRS) >> 7 & 0xff);
+	assert_int_equal(guest.v->arch.hvm.vlapic.irqs, 0);
+}
+
+/*
+ * The stock interface has set TraceEn, and not enabled it: what loads that at entry would
+ * make the entry fail, if PT were on by then.
+ */
+static void test_armed(void **state)
+{
+	struct guest guest;
+
+	boot_guest(&guest, true, true);
+	guest.v->arch.msrs->rtit.ctl |= RTIT_CTL_TRACE_EN;
+	assert_true(host_wrmsr_guest(guest.v, XPT_MSR_OUTPUT_BASE, TABLE));
+	assert_false(host_wrmsr_guest(guest.v, XPT_MSR_CTL,
+				      CTL | XPT_CTL_TOPA | XPT_CTL_TRACE_EN));
+	guest.v->arch.msrs->rtit.ctl = 0;
+	trace_itself(&guest);
+}
+
 /* By the CPU's own PT. */
 static void test_by_cpu(void **state)
 {
@@ -256,6 +299,7 @@ int main(void)
 		TEST(test_cpuid),   TEST(test_msrs),   TEST(test_traces),
 		TEST(test_missing), TEST(test_owners), TEST(test_interrupt),
 		TEST(test_by_cpu),  TEST(test_dies),   TEST(test_port),
+		TEST(test_vpmu),    TEST(test_armed),
 	};
 #undef TEST
 

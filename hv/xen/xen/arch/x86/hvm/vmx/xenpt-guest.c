@@ -19,6 +19,7 @@
 #include <asm/hvm/vlapic.h>
 #include <asm/msr.h>
 #include <asm/paging.h>
+#include <asm/vpmu.h>
 #include <asm/x86_emulate.h>
 
 #include "xenpt-private.h"
@@ -111,7 +112,7 @@ static bool begin(struct vcpu *v, const struct xenpt_guest *guest)
 {
     struct xenpt_vcpu *xp;
 
-    if ( v->arch.hvm.vmx.xenpt || v->arch.hvm.vmx.ipt_active )
+    if ( xenpt_is_owned(v) )
         return false;
 
     xp = vzalloc(sizeof(*xp));
@@ -150,10 +151,12 @@ static bool is_rtit(uint32_t msr)
     return msr >= MSR_RTIT_OUTPUT_BASE && msr <= MSR_RTIT_ADDR_B(7);
 }
 
+/* A vPMU has them, and the LVTPC, for itself. */
 static bool is_pmu(uint32_t msr)
 {
-    return msr == MSR_CORE_PERF_GLOBAL_STATUS ||
-           msr == MSR_CORE_PERF_GLOBAL_OVF_CTRL;
+    return vpmu_mode == XENPMU_MODE_OFF &&
+           (msr == MSR_CORE_PERF_GLOBAL_STATUS ||
+            msr == MSR_CORE_PERF_GLOBAL_OVF_CTRL);
 }
 
 int xenpt_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val)
@@ -229,6 +232,8 @@ void xenpt_guest_pmi(struct vcpu *v)
     struct vlapic *vlapic = vcpu_vlapic(v);
     uint32_t lvtpc;
 
+    if ( vpmu_mode != XENPMU_MODE_OFF )
+        return;
     if ( v->arch.hvm.vmx.xenpt_guest )
         v->arch.hvm.vmx.xenpt_guest->pmi = true;
     if ( !is_vlapic_lvtpc_enabled(vlapic) )

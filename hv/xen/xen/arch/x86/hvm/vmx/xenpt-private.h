@@ -157,6 +157,8 @@ struct xenpt_cpu {
 extern struct xenpt_cpu xenpt_cpu;
 extern bool xenpt_opt_guest;
 void xenpt_write_controls(struct vcpu *v, bool on);
+/* Traced by whomever. */
+bool xenpt_is_owned(const struct vcpu *v);
 
 /* Disable, unpin, forget.  -ERESTART: as xenpt_output_unpin(). */
 int xenpt_teardown(struct vcpu *v, bool scrub);

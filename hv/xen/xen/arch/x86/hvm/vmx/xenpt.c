@@ -245,6 +245,13 @@ static bool can(uint64_t flags)
     return xenpt_cpu.available && xenpt_may_int();
 }
 
+bool xenpt_is_owned(const struct vcpu *v)
+{
+    /* Also what the stock interface can arm without enabling it. */
+    return v->arch.hvm.vmx.xenpt || v->arch.hvm.vmx.ipt_active ||
+           (v->arch.msrs->rtit.ctl & RTIT_CTL_TRACE_EN);
+}
+
 static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
 {
     struct xenpt_vcpu *xp;
@@ -255,9 +262,7 @@ static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
         return -EINVAL;
     if ( !can(flags) )
         return -ENODEV;
-    /* Also what the stock interface can arm without enabling it. */
-    if ( v->arch.hvm.vmx.xenpt || v->arch.hvm.vmx.ipt_active ||
-         (v->arch.msrs->rtit.ctl & RTIT_CTL_TRACE_EN) )
+    if ( xenpt_is_owned(v) )
         return -EBUSY;
 
     xp = vzalloc(sizeof(*xp));
