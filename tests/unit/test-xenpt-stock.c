@@ -47,6 +47,27 @@ static void test_trace(void **state)
 			 HOST_CONTROLS);
 }
 
+/* A monitor's answer resets the buffer of a vCPU that is not out of its guest yet. */
+static void test_settle_running(void **state)
+{
+	struct guest guest;
+
+	start_stock(&guest, 4);
+	steps(&guest, 10);
+	assert_true(host_runs(guest.v));
+	host.asked = true;
+	host_watch();
+	xenpt_stock_settle(guest.v);
+	host_watched(NULL);
+	host.asked = false;
+	assert_false(host_runs(guest.v));
+	assert_int_equal(guest.v->pause_count, 0);
+	assert_int_equal(compare_bytes(&guest, host_bytes(guest.v->vmtrace.pg),
+				       position(&guest), 0),
+			 0);
+	steps(&guest, 10);
+}
+
 /* The buffer is a ring of its own; a reset begins it with a PSB+. */
 static void test_wraps(void **state)
 {
@@ -119,7 +140,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, guest_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_trace), TEST(test_wraps),     TEST(test_owners),
-		TEST(test_dies),  TEST(test_no_memory),
+		TEST(test_dies),  TEST(test_no_memory), TEST(test_settle_running),
 	};
 #undef TEST
 

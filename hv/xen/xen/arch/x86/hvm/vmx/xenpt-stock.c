@@ -64,10 +64,15 @@ void xenpt_stock_settle(struct vcpu *v)
     if ( !is_stock(v) )
         return;
 
+    /* vm_event_resume() does not wait until it has come to the pause. */
+    if ( v != current )
+        vcpu_pause(v);
     domain_lock(v->domain);
     if ( is_stock(v) )
         xenpt_soft_settle(v, v->arch.hvm.vmx.xenpt);
     domain_unlock(v->domain);
+    if ( v != current )
+        vcpu_unpause(v);
 }
 
 static int make(struct vcpu *v)
