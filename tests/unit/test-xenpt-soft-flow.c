@@ -295,6 +295,48 @@ static void disabled_asleep(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(disabled_asleep)
 
+static void tear_down(struct vcpu *v)
+{
+	struct guest guest = { v->domain, v };
+
+	assert_int_equal(op(&guest, OP(teardown), 0, 0), 0);
+}
+
+static void set_up_again(struct vcpu *v)
+{
+	struct guest guest = { v->domain, v };
+
+	tear_down(v);
+	stepped_enable(&guest, 0, CTL);
+}
+
+/*
+ * The guest's code is paged out, and what waits for it is gone when it comes; with TF
+ * also what a PUSHF has pushed, which then stays.
+ */
+static void gone_asleep(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, NOP NOP "\x9c\x58" NOP NOP);
+	host.place = HOST_IN_COPY;
+	host.asleep = tear_down;
+	assert_true(host_run(guest->v, 1));
+	assert_null(guest->v->arch.hvm.vmx.xenpt);
+	assert_true(host_step_to(guest->v, CODE + 1, 2));
+
+	stepped_enable(guest, 0, CTL);
+	host.asleep = set_up_again;
+	assert_true(host_run(guest->v, 1));
+	guest->v->code.nr = 0;
+	assert_true(host_step_to(guest->v, CODE + 2, 4));
+	host.asleep = mtf ? NULL : tear_down;
+	assert_true(host_step_to(guest->v, CODE + 6, 8));
+	if (mtf)
+		check(guest);
+	else
+		assert_null(guest->v->arch.hvm.vmx.xenpt);
+}
+STEPPED_TESTS(gone_asleep)
+
 /* ---- real mode, on a CPU that cannot run it ---- */
 
 /* Xen intercepts all exceptions in it, to emulate what they come of. */
@@ -470,6 +512,7 @@ int main(void)
 		STEPPED_CASES(asked_asleep),
 		STEPPED_CASES(disabled_asleep),
 		STEPPED_CASES(real_mode),
+		STEPPED_CASES(gone_asleep),
 		STEPPED_CASES(segment),
 	};
 

@@ -56,6 +56,12 @@ struct host_cpu {
 	bool pmi; /* is to come */
 };
 
+/* Where vCPUs may wait: wait_event(). */
+enum host_place {
+	HOST_IN_EXIT, /* its event finds a full ring */
+	HOST_IN_COPY, /* of memory that is paged out */
+};
+
 struct host {
 	struct host_cpu cpus[HOST_CPUS];
 	unsigned int cpu; /* which runs now */
@@ -65,8 +71,9 @@ struct host {
 	size_t skid;        /* bytes that a CPU puts out before it takes the interrupt */
 	uint64_t successes; /* of allocations, before one fails */
 	bool preempt;       /* something else is always to run */
-	/* Once, while Xen lets a vCPU wait that has come out of its guest. */
+	/* Once, while Xen lets a vCPU wait there. */
 	void (*asleep)(struct vcpu *v);
+	enum host_place place;
 	/* Before an operation that was preempted goes on. */
 	void (*between)(struct domain *d);
 	unsigned int restarts; /* of what was preempted */
@@ -163,6 +170,8 @@ void host_p2m_take_all(struct domain *d);
 /* Around all that Xen does: @v may have a PIP put into its output; NULL: nothing. */
 void host_watch(void);
 void host_watched(const struct vcpu *v);
+/* What is in that page now is none of that. */
+void host_unwatch(struct domain *d, uint64_t gpa);
 
 /* ---- vCPUs ---- */
 
@@ -241,6 +250,7 @@ uint64_t host_pop(struct vcpu *v);
 void host_deliver(struct vcpu *v, uint32_t info, uint32_t error, uint64_t ip);
 
 /* Parts of entry and exit. */
+void host_fall_asleep(struct vcpu *v, enum host_place place);
 void host_cpu_enter(struct vcpu *v);
 void host_cpu_exit(struct vcpu *v, const struct host_exit *exit);
 bool host_out_and_in(struct vcpu *v, struct host_exit *exit);

@@ -523,6 +523,14 @@ void host_watch(void)
 		memcpy(shadow, memory_base, used * PAGE_SIZE);
 }
 
+void host_unwatch(struct domain *d, uint64_t gpa)
+{
+	const struct page_info *pg = host_page(d, paddr_to_pfn(gpa));
+
+	if (pg && pg - pages < WATCHED)
+		memcpy(shadow + (pg - pages) * PAGE_SIZE, host_bytes(pg), PAGE_SIZE);
+}
+
 /* What Xen has written is a PIP at most, where a vCPU has pinned its output. */
 void host_watched(const struct vcpu *v)
 {

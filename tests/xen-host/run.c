@@ -73,13 +73,12 @@ static void fault(struct vcpu *v, uint64_t gpa)
 		v->domain->strays++;
 }
 
-/* wait_event() in the middle of an exit, as of a vm_event whose ring is full. */
-static void fall_asleep(struct vcpu *v)
+void host_fall_asleep(struct vcpu *v, enum host_place place)
 {
 	void (*const asleep)(struct vcpu * v) = host.asleep;
 	const unsigned int cpu = v->processor;
 
-	if (!asleep)
+	if (!asleep || place != host.place)
 		return;
 	host.asleep = NULL;
 	host_watched(NULL);
@@ -113,7 +112,7 @@ static void vmexit(struct vcpu *v, struct host_exit *exit)
 	take_interrupt(cpu);
 	host.irqs_off = false;
 
-	fall_asleep(v);
+	host_fall_asleep(v, HOST_IN_EXIT);
 	host_reinject(v);
 	switch (exit->reason) {
 	case EXIT_REASON_EPT_VIOLATION:

@@ -21,6 +21,7 @@ enum hvm_translation_result hvm_copy_from_guest_linear(void *buf, unsigned long 
 {
 	HOST_BUG_ON(host.irqs_off || pfec & PFEC_write_access);
 	HOST_BUG_ON(current->domain == host.dom0);
+	host_fall_asleep(current, HOST_IN_COPY);
 	return host_read(current->domain, address, buf, size)
 		       ? HVMTRANS_okay
 		       : HVMTRANS_bad_linear_to_gfn;
@@ -33,9 +34,11 @@ enum hvm_translation_result hvm_copy_to_guest_linear(unsigned long address,
 {
 	HOST_BUG_ON(host.irqs_off || !(pfec & PFEC_write_access));
 	HOST_BUG_ON(current->domain == host.dom0);
-	return host_write(current->domain, address, buf, size)
-		       ? HVMTRANS_okay
-		       : HVMTRANS_bad_linear_to_gfn;
+	host_fall_asleep(current, HOST_IN_COPY);
+	if (!host_write(current->domain, address, buf, size))
+		return HVMTRANS_bad_linear_to_gfn;
+	host_unwatch(current->domain, address);
+	return HVMTRANS_okay;
 }
 
 /* As far as it goes, vmx_inject_event(). */

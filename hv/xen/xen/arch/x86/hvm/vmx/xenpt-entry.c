@@ -163,9 +163,13 @@ void xenpt_assist(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    if ( xenpt_is_soft(xp) )
-        xenpt_soft_assist(v, xp);
-    else if ( (xp->flags & XENPT_SETUP_GUEST) && xenpt_runs(xp) )
+    while ( xp && xenpt_is_soft(xp) && !xenpt_soft_assist(v, xp) )
+        xp = v->arch.hvm.vmx.xenpt;
+    if ( !xp )
+        return;
+
+    if ( !xenpt_is_soft(xp) && (xp->flags & XENPT_SETUP_GUEST) &&
+         xenpt_runs(xp) )
         xenpt_inject(v, xp);
 
     if ( xp->pmi )

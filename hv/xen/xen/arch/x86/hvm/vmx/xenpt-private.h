@@ -202,16 +202,19 @@ extern const struct xpt_mem_ops xenpt_p2m_ops;
 
 /* Software mode, what is told to the generator: xenpt-soft.c. */
 void xenpt_soft_reset(struct vcpu *v, struct xenpt_vcpu *xp);
-/* Before each entry, IRQs on. */
-void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp);
+/* Before each entry, IRQs on.  False: as xenpt_step_prepare(), and to be done again. */
+bool xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp);
 /* A vCPU that is paused: all trace is in memory, as after a VM exit. */
 void xenpt_soft_settle(struct vcpu *v, struct xenpt_vcpu *xp);
 
 /* Software mode, the stepping: xenpt-step.c. */
 void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret);
-/* Look at the instruction that is next, before it is run. IRQs on. */
-void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step);
-/* What it has shown of TF.  The vCPU that runs, and IRQs on. */
+/*
+ * Look at the instruction that is next, before it is run.  Of the vCPU that runs, which
+ * may wait in it for memory that is paged out: meanwhile @xp may be torn down.  IRQs on.
+ */
+void xenpt_step_prepare(struct vcpu *v, struct xenpt_vcpu *xp);
+/* What it has shown of TF.  The same. */
 void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step);
 void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
 void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp);

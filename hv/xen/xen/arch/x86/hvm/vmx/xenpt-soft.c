@@ -172,7 +172,7 @@ static bool is_emulated(const struct vcpu *v)
     return v->arch.hvm.vmx.vmx_realmode || v->arch.hvm.vmx.vmx_emulate;
 }
 
-void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
+bool xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     struct xenpt_step *step = &xp->step;
     struct xpt_cpu_state state;
@@ -181,6 +181,8 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
     catch_up(v, xp);
     if ( step->shows )
         xenpt_step_hide(v, step);
+    if ( v->arch.hvm.vmx.xenpt != xp )
+        return false;
 
     if ( xenpt_runs(xp) && !xp->waits && !xenpt_is_full(xp) )
     {
@@ -192,7 +194,11 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
         if ( !step->on && !xp->fault && !is_emulated(v) )
             go(v, xp, &state);
         if ( step->on )
-            xenpt_step_prepare(v, step);
+        {
+            xenpt_step_prepare(v, xp);
+            if ( v->arch.hvm.vmx.xenpt != xp || !step->on )
+                return false;
+        }
     }
 
     xp->total = xp->topa.written;
@@ -206,6 +212,8 @@ void xenpt_soft_assist(struct vcpu *v, struct xenpt_vcpu *xp)
     /* What was met in mid-step. */
     if ( xp->fault || xenpt_ended(xp) )
         step->on = false;
+
+    return true;
 }
 
 /*

@@ -125,32 +125,38 @@ static bool is_locked(const struct xpt_insn *insn)
     return memchr(insn->bytes, 0xf0, insn->size - 2);
 }
 
-void xenpt_step_prepare(struct vcpu *v, struct xenpt_step *step)
+void xenpt_step_prepare(struct vcpu *v, struct xenpt_vcpu *xp)
 {
-    const struct xpt_cpu_state *now = &step->gen.s.now;
-    struct xpt_insn *insn = &step->insn;
+    const struct xpt_cpu_state now = xp->step.gen.s.now;
+    struct xpt_insn insn = { .ip = now.ip }, shadowed = { .size = 0 };
+    enum xenpt_flow flow;
+    unsigned long base = 0;
     bool whole;
 
-    step->base = 0;
-    if ( !now->csl )
-        __vmread(GUEST_CS_BASE, &step->base);
-    insn->ip = now->ip;
-    fetch(now, insn);
-    step->flow = flow_of(now, insn);
-    step->shadowed.size = 0;
+    if ( !now.csl )
+        __vmread(GUEST_CS_BASE, &base);
+    fetch(&now, &insn);
+    flow = flow_of(&now, &insn);
 
-    whole = cut(now, insn);
+    whole = cut(&now, &insn);
     /* #PF of the part that is not there, #UD: not what is injected. */
-    if ( step->flow == XENPT_FLOW_INT && (!whole || is_locked(insn)) )
-        step->flow = XENPT_FLOW_PLAIN;
+    if ( flow == XENPT_FLOW_INT && (!whole || is_locked(&insn)) )
+        flow = XENPT_FLOW_PLAIN;
 
     if ( whole && !cpu_has_monitor_trap_flag &&
-         xpt_insn_class(insn->bytes, insn->size, now->csl) == XPT_INSN_OTHER )
+         xpt_insn_class(insn.bytes, insn.size, now.csl) == XPT_INSN_OTHER )
     {
-        step->shadowed.ip = insn->ip + insn->size;
-        fetch(now, &step->shadowed);
-        cut(now, &step->shadowed);
+        shadowed.ip = insn.ip + insn.size;
+        fetch(&now, &shadowed);
+        cut(&now, &shadowed);
     }
+
+    if ( v->arch.hvm.vmx.xenpt != xp )
+        return;
+    xp->step.insn = insn;
+    xp->step.shadowed = shadowed;
+    xp->step.flow = flow;
+    xp->step.base = base;
 }
 
 /* ---- Entry --------------------------------------------------------------- */
@@ -407,14 +413,14 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
 
 void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step)
 {
-    const struct xpt_cpu_state *now = &step->at;
+    const struct xpt_cpu_state now = step->at;
     unsigned long base = 0, address = guest_cpu_user_regs()->rsp;
     unsigned long attributes = X86_SEG_AR_DEF_OP_SIZE;
     pagefault_info_t info;
     uint8_t byte;
 
     step->shows = false;
-    if ( !now->csl )
+    if ( !now.csl )
     {
         __vmread(GUEST_SS_BASE, &base);
         __vmread(GUEST_SS_AR_BYTES, &attributes);
@@ -424,12 +430,12 @@ void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step)
     }
     /* TF is bit 8 of what was pushed. */
     address++;
-    if ( hvm_copy_from_guest_linear(&byte, address, 1, pfec(now),
+    if ( hvm_copy_from_guest_linear(&byte, address, 1, pfec(&now),
                                     &info) == HVMTRANS_okay )
     {
         byte &= ~(X86_EFLAGS_TF >> 8);
         hvm_copy_to_guest_linear(address, &byte, 1,
-                                 pfec(now) | PFEC_write_access, &info);
+                                 pfec(&now) | PFEC_write_access, &info);
     }
 }
 
