@@ -25,11 +25,16 @@
 /* Bytes of code, anywhere. */
 #define PUT(guest, at, bytes) \
 	assert_true(host_write((guest)->d, at, bytes, sizeof(bytes) - 1))
-/* At CODE, and run from there to its end. */
+/* At CODE, from where the vCPU runs … */
+#define ENTER(guest, bytes)                           \
+	do {                                          \
+		PUT(guest, CODE, bytes);              \
+		assert_true(host_run((guest)->v, 1)); \
+	} while (0)
+/* … to its end. */
 #define RUN(guest, bytes)                                                              \
 	do {                                                                           \
-		PUT(guest, CODE, bytes);                                               \
-		assert_true(host_run((guest)->v, 1));                                  \
+		ENTER(guest, bytes);                                                   \
 		assert_true(host_step_to((guest)->v, CODE + sizeof(bytes) - 1, 4000)); \
 	} while (0)
 

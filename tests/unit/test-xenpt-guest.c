@@ -19,8 +19,7 @@ static void boot_guest(struct guest *guest, bool proc_trace, bool guest_pt)
 	boot(guest, &model);
 	add_ring(guest, 4, INT);
 	add_code(guest);
-	PUT(guest, CODE, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
 }
 
 static struct cpuid_leaf leaf(struct guest *guest, uint32_t number, uint32_t subleaf)

@@ -105,10 +105,8 @@ static void cr3_filter(struct guest *guest, bool mtf)
 	assert_int_equal(op(guest, OP(disable), 0, 0), 0);
 	assert_int_equal(op(guest, OP(filter), XPT_MSR_CR3_MATCH, A), 0);
 	enable(guest, CTL | XPT_CTL_CR3_FILTER);
-	PUT(guest, CODE,
-	    NOP RAX_B CR3_TO_RAX NOP NOP NOP NOP
-	    "\x48\xb8\0\x50\x34\x12\0\0\0\0" CR3_TO_RAX NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP RAX_B CR3_TO_RAX NOP NOP NOP NOP
+	      "\x48\xb8\0\x50\x34\x12\0\0\0\0" CR3_TO_RAX NOP NOP);
 	assert_true(host_step_to(guest->v, CODE + 14, 20));
 	exits = guest->v->code.exits;
 	assert_true(host_step_to(guest->v, CODE + 28, 20));
@@ -129,8 +127,7 @@ static void budget(struct guest *guest, bool mtf)
 	unsigned int exits;
 
 	assert_int_equal(op(guest, OP(budget), 0, 5), 0);
-	PUT(guest, CODE, NOP NOP NOP NOP NOP NOP NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP NOP NOP NOP NOP NOP NOP NOP);
 	assert_true(host_step_to(guest->v, CODE + 5, 10));
 	exits = guest->v->code.exits;
 	assert_false(status(guest) & XENPT_STATUS_ON);
@@ -160,8 +157,7 @@ STEPPED_TESTS(budget)
 /* A page of the output is taken away: the trace ends, the guest goes on. */
 static void page_taken(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, NOP "\xeb\xfd");
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP "\xeb\xfd");
 	assert_false(host_step_to(guest->v, 0, 10) || !host_runs(guest->v));
 	host_page_take(guest->d, REGION / PAGE);
 	host_cycle(guest->v);
@@ -180,8 +176,7 @@ static void table_rewritten(struct guest *guest, bool mtf)
 
 	add_pages(guest, MISSING, PAGE);
 	entry(guest, TABLE, 1, MISSING | INT);
-	PUT(guest, CODE, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
 	while (total(guest) < PAGE + 100) {
 		assert_true(host_run(guest->v, 1));
 		host_step(guest->v);
@@ -200,8 +195,7 @@ static void lossless(struct guest *guest, bool mtf)
 	assert_int_equal(op(guest, OP(teardown), 0, 0), 0);
 	entry(guest, TABLE, 4, TABLE | END);
 	stepped_enable(guest, XENPT_SETUP_LOSSLESS, CTL);
-	PUT(guest, CODE, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x48\xb8\0\0\x20\0\0\0\0\0\xff\xe0");
 	for (unsigned int i = 0; i < 60000 && host_runs(guest->v); i++) {
 		guest->v->code.nr = 0;
 		host_step(guest->v);
@@ -238,8 +232,7 @@ STEPPED_TESTS(moved_by_toolstack)
 /* A pause is a VM exit: all is there, and nothing is there twice. */
 static void settled(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, NOP "\x75\x01\xf4" NOP "\x75\x01\xf4\xe8\0\0\0\0" NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP "\x75\x01\xf4" NOP "\x75\x01\xf4\xe8\0\0\0\0" NOP NOP);
 	for (unsigned int i = 0; i < 7; i++) {
 		host_step(guest->v);
 		assert_ran(guest);
@@ -269,8 +262,7 @@ static void switch_off(struct vcpu *v)
  */
 static void asked_asleep(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, "\x9c\x58" NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x9c\x58" NOP);
 	host.asleep = ask;
 	host_step(guest->v);
 	assert_null(host.asleep);
@@ -283,8 +275,7 @@ STEPPED_TESTS(asked_asleep)
 
 static void disabled_asleep(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, "\x9c\x58" NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x9c\x58" NOP);
 	host.asleep = switch_off;
 	host_step(guest->v);
 	assert_true(host_step_to(guest->v, CODE + 3, 10));
@@ -414,8 +405,7 @@ STEPPED_TESTS(shadow_kept)
 static void nmi(struct guest *guest, bool mtf)
 {
 	PUT(guest, IDT + TRAP_nmi * 16, NOP NOP "\x48\xcf");
-	PUT(guest, CODE, NOP NOP NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP NOP NOP NOP);
 	guest->v->code.nmi = true;
 	if (mtf) {
 		assert_true(host_step_to(guest->v, CODE + 4, 20));
@@ -433,8 +423,7 @@ STEPPED_TESTS(nmi)
 /* A #DB that something comes in place of is not lost, and not the guest's. */
 static void trap_held(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, NOP NOP NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP NOP NOP NOP);
 	guest->v->code.hold_traps = true;
 	host_step(guest->v);
 	host_cycle(guest->v);
@@ -477,8 +466,7 @@ STEPPED_TESTS(bus_locks)
 /* Nor does it leave TF in what was pushed. */
 static void push_held(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, "\x9c\x58" NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, "\x9c\x58" NOP);
 	guest->v->code.hold_traps = true;
 	host_step(guest->v);
 	host_cycle(guest->v);

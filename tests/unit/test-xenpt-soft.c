@@ -50,8 +50,7 @@ static void faults(struct guest *guest, bool mtf)
 	/* A handler that steps over it. */
 	PUT(guest, IDT + TRAP_invalid_op * 16,
 	    POP_RAX RAX("\x03\0\x20\0\0\0\0\0") PUSH_RAX "\x48\xcf");
-	PUT(guest, CODE, NOP "\x0f\x0b" NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP "\x0f\x0b" NOP NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_invalid_op * 16, 10));
 	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
 	assert_int_equal(pushed[0], CODE + 1);
@@ -66,8 +65,7 @@ static void page_fault(struct guest *guest, bool mtf)
 {
 	uint64_t pushed[6];
 
-	PUT(guest, CODE, RAX("\0\0\x30\0\0\0\0\0") "\x8a\0" NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, RAX("\0\0\x30\0\0\0\0\0") "\x8a\0" NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_page_fault * 16, 10));
 	assert_int_equal(guest->v->arch.hvm.guest_cr[2], MISSING);
 	assert_true(host_read(guest->d, STACK - 48, pushed, 48));
@@ -150,8 +148,7 @@ static void interrupt(struct guest *guest, bool mtf)
 {
 	uint64_t pushed[5];
 
-	PUT(guest, CODE, NOP NOP NOP NOP NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP NOP NOP NOP NOP NOP);
 	assert_true(host_step_to(guest->v, CODE + 2, 10));
 	guest->v->code.irq = 0x31;
 	assert_true(host_step_to(guest->v, IDT + 0x31 * 16, 10));
@@ -166,8 +163,7 @@ STEPPED_TESTS(interrupt)
 /* The exit comes in place of the delivery, which Xen then makes again. */
 static void late_interrupt(struct guest *guest, bool mtf)
 {
-	PUT(guest, CODE, NOP NOP "\xcd\x80" NOP "\xcc" NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, NOP NOP "\xcd\x80" NOP "\xcc" NOP);
 	guest->v->code.irq = 0x31;
 	guest->v->code.late_events = 2;
 	assert_true(host_step_to(guest->v, IDT + 0x31 * 16, 20));
@@ -209,8 +205,7 @@ static void own_flag(struct guest *guest, bool mtf)
 {
 	uint64_t pushed[5];
 
-	PUT(guest, CODE, RAX("\x02\x03\0\0\0\0\0\0") PUSH_RAX POPF NOP NOP);
-	assert_true(host_run(guest->v, 1));
+	ENTER(guest, RAX("\x02\x03\0\0\0\0\0\0") PUSH_RAX POPF NOP NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_debug * 16, 20));
 	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
 	assert_int_equal(pushed[0], CODE + 13);

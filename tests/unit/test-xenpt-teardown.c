@@ -66,8 +66,7 @@ static void test_clear_stepped(void **state)
 	struct guest guest;
 
 	stepped(&guest, true);
-	PUT(&guest, CODE, "\x90\x90\x90");
-	assert_true(host_run(guest.v, 1));
+	ENTER(&guest, "\x90\x90\x90");
 	assert_true(host_step_to(guest.v, CODE + 3, 10));
 	host_stop(guest.v);
 	assert_false(ring_is_clear(&guest, 1));
@@ -168,8 +167,7 @@ static void test_preempted_stepped(void **state)
 	stepped_boot(&guest, false);
 	add_ring(&guest, LARGE, INT);
 	stepped_enable(&guest, 0, CTL);
-	PUT(&guest, CODE, "\x90\x90\x90\xeb\xfe");
-	assert_true(host_run(guest.v, 1));
+	ENTER(&guest, "\x90\x90\x90\xeb\xfe");
 	assert_true(host_step_to(guest.v, CODE + 3, 10));
 	host.preempt = true;
 	host.between = in_between;
