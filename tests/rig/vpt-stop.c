@@ -6,7 +6,7 @@
  *	table 0: | 4k INT | 8k | END ─▶ table 2: | 4k | END ─▶ table 1: | 4k INT | 4k STOP
  *|
  *
- * A running guest gets frames for them, and loses them again.
+ * A running guest gets frames for them, and loses them again, without the trace.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -368,6 +368,24 @@ static struct xenpt_error *check_packets(const char *path, const uint8_t *trace,
 	return NULL;
 }
 
+/* Who gets the frames next finds no trace in them. */
+static struct xenpt_error *check_cleared(struct stop *stop)
+{
+	static uint8_t trace[AT_STOP];
+
+	XENPT_TRY(expect(stop, "teardown", 0, XEN_DOMCTL_vmtrace_xenpt_teardown, 0, 0));
+	copy_trace(stop, trace);
+	for (size_t i = 0; i < sizeof(trace); i++) {
+		if (trace[i])
+			return wrong("trace after the teardown", i);
+	}
+	for (size_t i = 0; i < TABLES; i++) {
+		if (!*(const uint64_t *)(stop->at + tables[i].frame * PAGE))
+			return wrong("a table was cleared", i);
+	}
+	return NULL;
+}
+
 static struct xenpt_error *trace_twice(struct stop *stop, const char *path)
 {
 	static uint8_t trace[AT_STOP];
@@ -384,7 +402,8 @@ static struct xenpt_error *trace_twice(struct stop *stop, const char *path)
 		if (trace[i])
 			return wrong("trace behind its end", i);
 	}
-	return check_packets(path, trace, total, false);
+	XENPT_TRY(check_packets(path, trace, total, false));
+	return check_cleared(stop);
 }
 
 struct xenpt_error *vpt_stop_run(const char *name, const char *path)
