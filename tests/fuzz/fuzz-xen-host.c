@@ -137,8 +137,8 @@ static void new_domain(struct machine *m)
 static void change_page(struct machine *m)
 {
 	static const p2m_type_t types[] = {
-		p2m_ram_rw,     p2m_ram_ro,    p2m_ram_logdirty,
-		p2m_ram_shared, p2m_ram_paged, p2m_mmio_dm,
+		p2m_ram_rw,    p2m_ram_ro,  p2m_ram_logdirty, p2m_ram_shared,
+		p2m_ram_paged, p2m_mmio_dm, p2m_ioreq_server,
 	};
 	const unsigned long where = gfn(m) & 0xffff;
 	struct page_info *pg = host_page(m->d, where);
@@ -398,6 +398,37 @@ static void run(struct machine *m)
 	}
 }
 
+/* While a vCPU waits in the middle of Xen, the others, and the toolstack, do not. */
+static struct machine *awake;
+
+static void while_asleep(struct vcpu *v)
+{
+	struct vcpu *was = awake->v;
+
+	awake->v = v;
+	operate(awake);
+	operate(awake);
+	awake->v = was;
+}
+
+/* What Xen, its other parts and the CPU may be up to. */
+static void circumstances(struct machine *m)
+{
+	const unsigned int kind = take(m->input, 1);
+
+	vpmu_mode = kind & 1 ? XENPMU_MODE_SELF : XENPMU_MODE_OFF;
+	host.preempt = kind & 2;
+	if (!host_runs(m->v)) {
+		m->v->arch.hvm.vmx.vmx_realmode = !!(kind & 4);
+		host_vmcs_write(m->v, EXCEPTION_BITMAP,
+				kind & 4 ? ~0u : m->v->arch.hvm.vmx.exception_bitmap);
+	}
+	m->v->code.bus_locks = kind & 8;
+	awake = m;
+	host.asleep = kind & 16 ? while_asleep : NULL;
+	host.place = kind & 32 ? HOST_IN_COPY : HOST_IN_EXIT;
+}
+
 static void odd_things(struct machine *m)
 {
 	const unsigned int kind = take(m->input, 1);
@@ -417,7 +448,7 @@ static void odd_things(struct machine *m)
 		host.skid = 1 + take(m->input, 2) % (PAGE - 128);
 		break;
 	case 3:
-		vpmu_mode = kind & 16 ? XENPMU_MODE_SELF : XENPMU_MODE_OFF;
+		circumstances(m);
 		break;
 	}
 }

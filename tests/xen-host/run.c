@@ -78,7 +78,8 @@ void host_fall_asleep(struct vcpu *v, enum host_place place)
 	void (*const asleep)(struct vcpu * v) = host.asleep;
 	const unsigned int cpu = v->processor;
 
-	if (!asleep || place != host.place)
+	/* It has come out to be paused: others ask for nothing before it is. */
+	if (!asleep || place != host.place || host.asked)
 		return;
 	host.asleep = NULL;
 	host_watched(NULL);

@@ -133,6 +133,9 @@ void host_handle(struct vcpu *v, struct host_exit *exit)
 {
 	switch (exit->reason) {
 	case EXIT_REASON_EXCEPTION_NMI:
+		/* It would be emulated. */
+		if (v->arch.hvm.vmx.vmx_realmode)
+			break;
 		exit->handled = xenpt_owns(v) && xenpt_exception(v, exit->info);
 		if (exit->handled)
 			break;
