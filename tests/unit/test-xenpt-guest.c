@@ -215,6 +215,8 @@ static void test_interrupt(void **state)
 	}
 	assert_int_equal(guest.v->arch.hvm.vlapic.irqs, 1);
 	assert_int_equal(guest.v->arch.hvm.vlapic.vector, 0x42);
+	/* SDM volume 3, "Local Vector Table": delivery masks it. */
+	assert_int_equal(guest.v->arch.hvm.vlapic.lvtpc, 0x42 | APIC_LVT_MASKED);
 	assert_int_equal(msr(&guest, MSR_CORE_PERF_GLOBAL_STATUS), TOPA_PMI);
 	assert_true(host_wrmsr_guest(guest.v, MSR_CORE_PERF_GLOBAL_OVF_CTRL, 0));
 	assert_int_equal(msr(&guest, MSR_CORE_PERF_GLOBAL_STATUS), TOPA_PMI);

@@ -17,6 +17,12 @@ static inline uint32_t vlapic_get_reg(const struct vlapic *vlapic, uint32_t reg)
 	return reg == APIC_LVTPC ? vlapic->lvtpc : 0;
 }
 
+static inline void vlapic_set_reg(struct vlapic *vlapic, uint32_t reg, uint32_t value)
+{
+	if (reg == APIC_LVTPC)
+		vlapic->lvtpc = value;
+}
+
 static inline bool is_vlapic_lvtpc_enabled(const struct vlapic *vlapic)
 {
 	return !(vlapic->lvtpc & APIC_LVT_MASKED);

@@ -226,7 +226,7 @@ int xenpt_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val)
     return X86EMUL_OKAY;
 }
 
-/* As the CPU's: by LVTPC. */
+/* By LVTPC, which masks itself (SDM, "Local Vector Table"). */
 void xenpt_guest_pmi(struct vcpu *v)
 {
     struct vlapic *vlapic = vcpu_vlapic(v);
@@ -240,6 +240,7 @@ void xenpt_guest_pmi(struct vcpu *v)
         return;
 
     lvtpc = vlapic_get_reg(vlapic, APIC_LVTPC);
+    vlapic_set_reg(vlapic, APIC_LVTPC, lvtpc | APIC_LVT_MASKED);
     switch ( GET_APIC_DELIVERY_MODE(lvtpc) )
     {
     case APIC_MODE_FIXED:
