@@ -265,6 +265,41 @@ static void test_armed(void **state)
 	trace_itself(&guest);
 }
 
+/* With so much room left in its first region, which has INT. */
+static void trace_from(struct guest *guest, unsigned int room)
+{
+	assert_true(host_wrmsr_guest(guest->v, XPT_MSR_STATUS, 0));
+	assert_true(host_wrmsr_guest(guest->v, XPT_MSR_OUTPUT_BASE, TABLE));
+	assert_true(host_wrmsr_guest(guest->v, XPT_MSR_OUTPUT_MASK_PTRS,
+				     ptrs(0, PAGE - room)));
+	assert_true(host_wrmsr_guest(guest->v, XPT_MSR_CTL,
+				     CTL | XPT_CTL_TOPA | XPT_CTL_TRACE_EN));
+}
+
+/* The region may be full by what clearing TraceEn puts out. */
+static void test_last_interrupt(void **state)
+{
+	unsigned int last = 0;
+	struct guest guest;
+	bool full, told;
+
+	boot_guest(&guest, false, true);
+	for (unsigned int room = 1; room < 64; room++) {
+		trace_from(&guest, room);
+		guest.v->code.nr = 0;
+		assert_true(host_step(guest.v));
+		told = msr(&guest, MSR_CORE_PERF_GLOBAL_STATUS);
+		assert_true(host_wrmsr_guest(guest.v, XPT_MSR_CTL, 0));
+		full = put_out(&guest) < PAGE - room;
+		last += full && !told;
+		assert_int_equal(msr(&guest, MSR_CORE_PERF_GLOBAL_STATUS),
+				 full ? TOPA_PMI : 0);
+		assert_true(host_wrmsr_guest(guest.v, MSR_CORE_PERF_GLOBAL_OVF_CTRL,
+					     TOPA_PMI));
+	}
+	assert_true(last > 0);
+}
+
 /* By the CPU's own PT. */
 static void test_by_cpu(void **state)
 {
@@ -300,7 +335,7 @@ int main(void)
 		TEST(test_cpuid),   TEST(test_msrs),   TEST(test_traces),
 		TEST(test_missing), TEST(test_owners), TEST(test_interrupt),
 		TEST(test_by_cpu),  TEST(test_dies),   TEST(test_port),
-		TEST(test_vpmu),    TEST(test_armed),
+		TEST(test_vpmu),    TEST(test_armed),  TEST(test_last_interrupt),
 	};
 #undef TEST
 

@@ -106,6 +106,13 @@ static void update(struct vcpu *v, struct xenpt_guest *guest)
     /* The CPU would have met no page, and gone on: here it ends. */
     if ( xp->fault )
         guest->msrs.status |= XPT_STATUS_ERROR;
+    /* A region that the last bytes have filled: TraceEn may be cleared next. */
+    if ( xp->topa.interrupt || xp->pmi )
+    {
+        xp->topa.interrupt = false;
+        xp->pmi = false;
+        xenpt_guest_pmi(v);
+    }
 }
 
 static bool begin(struct vcpu *v, const struct xenpt_guest *guest)
