@@ -201,6 +201,26 @@ static void test_port(void **state)
 	assert_int_equal(guest.d->arch.hvm.vmx.xenpt_port, 0);
 }
 
+/* By hardware, the stock interface has no struct xenpt_vcpu. */
+static void test_stock(void **state)
+{
+	uint64_t ctl = CTL | XPT_CTL_TOPA | XPT_CTL_TRACE_EN;
+	struct guest guest;
+
+	boot_guest(&guest, true, true);
+	guest.v->arch.hvm.vmx.ipt_active = true;
+	assert_int_equal(msr(&guest, XPT_MSR_CTL), XPT_CTL_TRACE_EN);
+	assert_false(host_wrmsr_guest(guest.v, XPT_MSR_CTL, ctl));
+	guest.v->arch.hvm.vmx.ipt_active = false;
+	/* Armed, and not enabled. */
+	guest.v->arch.msrs->rtit.ctl = RTIT_CTL_TRACE_EN;
+	assert_int_equal(msr(&guest, XPT_MSR_CTL), XPT_CTL_TRACE_EN);
+	assert_false(host_wrmsr_guest(guest.v, XPT_MSR_CTL, ctl));
+	guest.v->arch.msrs->rtit.ctl = 0;
+	assert_int_equal(msr(&guest, XPT_MSR_CTL), 0);
+	trace_itself(&guest);
+}
+
 static void test_interrupt(void **state)
 {
 	struct guest guest;
@@ -336,6 +356,7 @@ int main(void)
 		TEST(test_missing), TEST(test_owners), TEST(test_interrupt),
 		TEST(test_by_cpu),  TEST(test_dies),   TEST(test_port),
 		TEST(test_vpmu),    TEST(test_armed),  TEST(test_last_interrupt),
+		TEST(test_stock),
 	};
 #undef TEST
 

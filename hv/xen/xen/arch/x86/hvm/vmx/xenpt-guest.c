@@ -187,7 +187,7 @@ int xenpt_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val)
     update(v, guest);
     if ( !xpt_msr_read(&guest->msrs, &caps, msr, val) )
         return X86EMUL_EXCEPTION;
-    if ( msr == MSR_RTIT_CTL && v->arch.hvm.vmx.xenpt )
+    if ( msr == MSR_RTIT_CTL && xenpt_is_owned(v) )
         *val |= XPT_CTL_TRACE_EN;
 
     return X86EMUL_OKAY;
