@@ -16,6 +16,10 @@ const char *vmtrace_remedy(int errnum)
 	case EACCES:
 		return "libxenctrl is not of the version of the hypervisor that runs: "
 		       "install xen-utils of that version, or reboot into the other";
+	case EEXIST:
+		return "the guest traces itself, with the Processor Trace that Xen "
+		       "offers it (\"xenpt=guest\" on Xen's command line); this can "
+		       "be recorded when that has ended";
 	case ENXIO:
 		return "Xen had no room to switch tracing on, and has crashed the domain";
 	default:

@@ -231,7 +231,7 @@ struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 	if (vpt_op(xen->host->xc, xen->domid, vcpu, XEN_DOMCTL_vmtrace_xenpt_setup, &gpa,
 		   &flags) < 0) {
 		errnum = errno;
-		if (errnum == EBUSY)
+		if (errnum == EBUSY || errnum == EEXIST)
 			buffer->set_up = xen->guard->list->set_up[vcpu] = false;
 		return vpt_failed(xen, vcpu, errnum, "cannot set its trace up");
 	}

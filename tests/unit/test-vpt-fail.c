@@ -65,8 +65,9 @@ static bool fail_at(unsigned int n, unsigned int count, int errnum,
 }
 
 /* What Xen, its libraries, privcmd, evtchn and xenstored give. */
-static const int errnums[] = { EIO,    EPERM,  ENOENT, ESRCH, ENXIO, EAGAIN, ENOMEM,
-			       EACCES, EFAULT, EINVAL, EBUSY, EDOM,  EXDEV,  EOPNOTSUPP };
+static const int errnums[] = { EIO,    EPERM,  ENOENT, ESRCH,      ENXIO,
+			       EAGAIN, ENOMEM, EACCES, EFAULT,     EINVAL,
+			       EBUSY,  EDOM,   EXDEV,  EOPNOTSUPP, EEXIST };
 
 /* Calls that opening it takes: what they may fail with is a test of its own. */
 static unsigned int count_open(void)

@@ -109,6 +109,9 @@ static void test_refused(void **state)
 		rig.guest->vcpus[1].active = false;
 		rig_deinit(&rig);
 	}
+	vpt_rig_init(&rig, 2);
+	rig.guest->vcpus[1].self = true;
+	check_refused(&rig, &trace, "vCPU 1: cannot set its trace up: the guest traces");
 	vpt_rig_init(&rig, 3);
 	trace.vcpus = vcpus;
 	trace.vcpu_count = 2;

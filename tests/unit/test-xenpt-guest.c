@@ -149,10 +149,10 @@ static void test_owners(void **state)
 	host_stock_add(guest.v, 4);
 	assert_true(host_run(guest.v, 1));
 	trace_itself(&guest);
-	assert_int_equal(op(&guest, OP(setup), TABLE, XENPT_SETUP_SOFT), -EBUSY);
-	assert_int_equal(op(&guest, OP(teardown), 0, 0), -EBUSY);
-	assert_int_equal(op(&guest, OP(disable), 0, 0), -EBUSY);
-	assert_int_equal(host_stock(guest.v, true, true), -EBUSY);
+	assert_int_equal(op(&guest, OP(setup), TABLE, XENPT_SETUP_SOFT), -EEXIST);
+	assert_int_equal(op(&guest, OP(teardown), 0, 0), -EEXIST);
+	assert_int_equal(op(&guest, OP(disable), 0, 0), -EEXIST);
+	assert_int_equal(host_stock(guest.v, true, true), -EEXIST);
 	assert_false(host_stock_position(guest.v, &pos));
 	assert_true(host_run(guest.v, 1));
 	assert_true(host_wrmsr_guest(guest.v, XPT_MSR_CTL, 0));

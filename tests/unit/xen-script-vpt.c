@@ -525,6 +525,8 @@ static int control(struct script_domain *domain, struct script_vpt *vpt, uint32_
 static int dispatch(struct script_domain *domain, struct script_vcpu *vcpu, uint32_t cmd,
 		    uint64_t *key, uint64_t *value)
 {
+	if (vcpu->self && cmd != XEN_DOMCTL_vmtrace_xenpt_evtchn)
+		return EEXIST;
 	switch (cmd) {
 	case XEN_DOMCTL_vmtrace_xenpt_setup:
 		return set_up(domain, vcpu, *key, *value);

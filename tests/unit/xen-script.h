@@ -70,6 +70,7 @@ struct script_vcpu {
 	uint64_t status;     /* RTIT_STATUS */
 	uint32_t offset;     /* RTIT_OUTPUT_MASK's upper half */
 	bool active;         /* Xen's ipt_active */
+	bool self;           /* the guest traces itself */
 	unsigned int pauses; /* by vmtrace calls, each of which holds the vCPU */
 	struct script_vpt vpt;
 };

@@ -95,8 +95,8 @@ static int set_ctl(struct vcpu *v, bool enable)
 	uint64_t *ctl = &v->arch.msrs->rtit.ctl;
 	const bool old = *ctl & RTIT_CTL_TRACE_EN;
 
-	if (xenpt_is_held(v))
-		return -EBUSY;
+	if (xenpt_held(v))
+		return xenpt_held(v);
 	*ctl = XPT_CTL_OS | XPT_CTL_USER | XPT_CTL_BRANCH_EN | XPT_CTL_DIS_RETC;
 	if (enable)
 		*ctl |= RTIT_CTL_TRACE_EN;

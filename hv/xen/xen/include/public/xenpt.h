@@ -36,6 +36,7 @@
  * tables and regions that can be reached are pinned: up to the END entry that leads back
  * to the first table (a ring), or up to the first STOP.
  *    EBUSY   the vCPU is traced already, by whomever
+ *    EEXIST  it is by the guest itself; so say all operations of a vCPU then
  *    EFAULT  a page is no RAM of the guest's that it may write
  *    EDOM    no ToPA: reserved bits, alignment, an END in the first entry, an END to
  *            another table than the first that was met already, a table without END in

@@ -56,7 +56,7 @@ void xenpt_stock_store(struct vcpu *v, const struct xenpt_vcpu *xp)
 
 static bool is_stock(const struct vcpu *v)
 {
-    return xenpt_owns(v) && !xenpt_is_held(v);
+    return xenpt_owns(v) && !xenpt_held(v);
 }
 
 void xenpt_stock_settle(struct vcpu *v)

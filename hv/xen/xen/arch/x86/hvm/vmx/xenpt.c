@@ -455,11 +455,14 @@ static int consume(struct vcpu *v, struct xenpt_vcpu *xp, uint64_t bytes)
     return 0;
 }
 
-bool xenpt_is_held(const struct vcpu *v)
+int xenpt_held(const struct vcpu *v)
 {
     const struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
 
-    return xp && !(xp->flags & XENPT_SETUP_STOCK);
+    if ( !xp || (xp->flags & XENPT_SETUP_STOCK) )
+        return 0;
+
+    return xp->flags & XENPT_SETUP_GUEST ? -EEXIST : -EBUSY;
 }
 
 static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
@@ -468,7 +471,9 @@ static int vcpu_op(struct vcpu *v, struct xen_domctl_vmtrace_op *op)
     int rc;
 
     /* The stock interface's, or the guest's, is not for this one to end. */
-    if ( xp && !xenpt_is_told(xp) )
+    if ( xp && (xp->flags & XENPT_SETUP_GUEST) )
+        return -EEXIST;
+    if ( xp && (xp->flags & XENPT_SETUP_STOCK) )
         return -EBUSY;
 
     switch ( op->cmd )

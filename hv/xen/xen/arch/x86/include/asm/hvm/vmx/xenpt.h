@@ -32,8 +32,8 @@ static inline bool xenpt_owns(const struct vcpu *v)
     return unlikely(v->arch.hvm.vmx.xenpt);
 }
 
-/* By this interface or the guest, that is, not the stock one. */
-bool xenpt_is_held(const struct vcpu *v);
+/* -EBUSY: by this interface; -EEXIST: by the guest itself; 0: not, or by the stock one. */
+int xenpt_held(const struct vcpu *v);
 
 /* The vCPU's MSRs are no longer, or not yet, in the CPU. */
 void xenpt_switch_to(struct vcpu *v);
