@@ -3,12 +3,14 @@
 #include "kernel.h"
 
 #define APIC_BASE_X2APIC (3u << 10)
+#define APIC_LVT_MASKED (1u << 16)
 #define APIC_PAGE 0xfffffffffee00000 /* start.S maps it there */
 
 enum apic_register {
 	APIC_EOI = 0x0b,
 	APIC_SPURIOUS = 0x0f,
 	APIC_LVT_TIMER = 0x32,
+	APIC_LVT_PC = 0x34,
 	APIC_INITIAL_COUNT = 0x38,
 	APIC_DIVIDE = 0x3e,
 };
@@ -104,6 +106,13 @@ static void apic_write(enum apic_register reg, uint32_t value)
 		*(volatile uint32_t *)(APIC_PAGE + reg * 16) = value;
 }
 
+static uint32_t apic_read(enum apic_register reg)
+{
+	if (is_x2apic)
+		return rdmsr(0x800 + reg);
+	return *(volatile uint32_t *)(APIC_PAGE + reg * 16);
+}
+
 static void apic_init(void)
 {
 	is_x2apic = cpuid(1).ecx & 1u << 21;
@@ -119,7 +128,18 @@ void timer_start(uint32_t count)
 	apic_write(APIC_INITIAL_COUNT, count);
 }
 
-void timer_done(void)
+/* What comes by LVTPC, once: the interrupt masks it. */
+void pmi_arm(void)
+{
+	apic_write(APIC_LVT_PC, VECTOR_PMI);
+}
+
+bool pmi_is_armed(void)
+{
+	return !(apic_read(APIC_LVT_PC) & APIC_LVT_MASKED);
+}
+
+void interrupt_done(void)
 {
 	apic_write(APIC_EOI, 0);
 }

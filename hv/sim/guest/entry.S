@@ -22,7 +22,7 @@ trap_\vector:
 
 	.altmacro
 	.set vector, 0
-	.rept VECTOR_TIMER + 1
+	.rept VECTOR_PMI + 1
 	stub %vector
 	.set vector, vector + 1
 	.endr
@@ -160,7 +160,7 @@ trap_stubs:
 	.quad trap_\vector
 	.endm
 	.set vector, 0
-	.rept VECTOR_TIMER + 1
+	.rept VECTOR_PMI + 1
 	stub_address %vector
 	.set vector, vector + 1
 	.endr

@@ -142,7 +142,7 @@ static const struct scenario {
 	{ "demo", demo_start, 6000 },       { "crash", crash_start, 6000 },
 	{ "smp", smp_start, 6000 },         { "jit", jit_start, 6000 },
 	{ "hostile", hostile_start, 6000 }, { "introspect", introspect_start, 2000 },
-	{ "paths", paths_start, 3000 },
+	{ "paths", paths_start, 3000 },     { "self", self_start, 3000 },
 };
 
 static const struct scenario *scenario_find(const char *name)

@@ -76,7 +76,7 @@ INSN uint64_t physical(const void *pointer)
 /* start.S, entry.S */
 extern uint64_t boot_pml4[512];
 extern uint8_t idle_stacks[MAX_CPUS][PAGE_SIZE];
-extern const uint64_t trap_stubs[VECTOR_TIMER + 1];
+extern const uint64_t trap_stubs[VECTOR_PMI + 1];
 void trap_128(void);
 void trap_255(void);
 void trap_return(void);
@@ -110,7 +110,9 @@ void secondary_main(uint64_t id);
 struct cpu *cpu_init(uint32_t id);
 void cpu_set_stack(struct cpu *cpu, uint64_t top);
 void timer_start(uint32_t count);
-void timer_done(void);
+void pmi_arm(void);
+bool pmi_is_armed(void);
+void interrupt_done(void);
 
 /* xen.c */
 void xen_init(void);
@@ -146,10 +148,17 @@ _Noreturn void idle(void);
 extern bool path_is_on;
 void path_init(void);
 void path_process_new(struct process *process);
+void path_beacon(void); /* path-log.S */
 bool path_round(const struct process *process, uint64_t round);
 /* spoil.c: what path.h lets others ask for */
 struct path_log;
 void spoil(const struct process *process, struct path_log *log);
+
+/* self.c: scenario=self */
+void self_start(void);
+void self_end(void);
+void self_pmi(void);
+bool self_fault(struct frame *frame);
 
 /* That this ran is logged: path.h. */
 INSN void path_point(void)

@@ -58,8 +58,10 @@
 
 #define VECTOR_UD 6
 #define VECTOR_BP 3
+#define VECTOR_GP 13
 #define VECTOR_PF 14
 #define VECTOR_TIMER 0x20
+#define VECTOR_PMI 0x21 /* the last of the row */
 #define VECTOR_INT80 0x80
 #define VECTOR_SPURIOUS 0xff
 #define VECTOR_SYSCALL 0x100 /* in a frame that SYSCALL made */

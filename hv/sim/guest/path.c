@@ -10,7 +10,6 @@ static struct path_log *const path_log_header = (void *)(KERNEL_BASE + PATH_BASE
 /* path-log.S */
 extern uint8_t path_log_point[], path_beacon_begin[], path_digits[];
 void path_log(void);
-void path_beacon(void);
 
 #define LOGGED(id) extern uint8_t id##_log[], id##_log_point[]
 LOGGED(left);

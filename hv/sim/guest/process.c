@@ -182,6 +182,7 @@ static bool is_anyone_alive(void)
 
 static void end(void)
 {
+	self_end();
 	if (!options.stays) {
 		print("guest: all processes have exited: power off\n");
 		machine_shutdown(SHUTDOWN_POWEROFF);

@@ -25,7 +25,7 @@ static void on_timer(struct frame *frame)
 	path_point();
 	cpu->ticks++;
 	cpu->needs_schedule = true;
-	timer_done();
+	interrupt_done();
 }
 
 static void on_page_fault(struct frame *frame)
@@ -65,6 +65,20 @@ static void on_breakpoint(struct frame *frame)
 		      frame->rip);
 }
 
+static void on_protection(struct frame *frame)
+{
+	path_point();
+	if (!self_fault(frame))
+		kill_or_panic(frame, "general protection");
+}
+
+static void on_pmi(struct frame *frame)
+{
+	path_point();
+	self_pmi();
+	interrupt_done();
+}
+
 static void on_spurious(struct frame *frame)
 {
 }
@@ -83,6 +97,10 @@ static void (*handler_of(uint64_t vector))(struct frame *frame)
 		return on_invalid_opcode;
 	case VECTOR_PF:
 		return on_page_fault;
+	case VECTOR_GP:
+		return on_protection;
+	case VECTOR_PMI:
+		return on_pmi;
 	case VECTOR_TIMER:
 		return on_timer;
 	case VECTOR_INT80:

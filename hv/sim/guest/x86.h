@@ -11,14 +11,19 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-INSN struct cpuid cpuid(uint32_t leaf)
+INSN struct cpuid cpuid_count(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid r;
 
 	asm volatile("cpuid"
 		     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-		     : "a"(leaf), "c"(0));
+		     : "a"(leaf), "c"(subleaf));
 	return r;
+}
+
+INSN struct cpuid cpuid(uint32_t leaf)
+{
+	return cpuid_count(leaf, 0);
 }
 
 INSN void outb(uint16_t port, uint8_t value)
