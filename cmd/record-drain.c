@@ -163,13 +163,16 @@ static unsigned int stop_reason(const struct hv_position *position)
 	return 0;
 }
 
-/* Begin with an empty ring after a stop; too many that are the guest's doing end it. */
+/*
+ * Begin with an empty ring after a stop; too many that are the guest's doing end it. One
+ * that is done would have no budget any more, which means that it has no limit.
+ */
 static struct xenpt_error *begin_anew(struct recorder *recorder,
 				      struct recorder_vcpu *vcpu, unsigned int reason)
 {
 	struct hv_domain *domain = recorder->domain;
 
-	if (!recorder->tracing)
+	if (!recorder->tracing || vcpu->done)
 		return NULL;
 	if (reason != XENPT_GAP_STOPPED && ++vcpu->troubles >= TROUBLES_MAX) {
 		vcpu->given_up = true;
@@ -200,7 +203,7 @@ struct xenpt_error *drain_vcpu(struct recorder *recorder, struct recorder_vcpu *
 	unsigned int reason;
 	bool more = true;
 
-	if (vcpu->given_up || vcpu->gone)
+	if (vcpu->given_up || vcpu->gone || vcpu->done)
 		return NULL;
 	XENPT_TRY(position_of(recorder, vcpu, &position));
 	while (pieces--) {
@@ -216,7 +219,7 @@ struct xenpt_error *drain_vcpu(struct recorder *recorder, struct recorder_vcpu *
 	}
 	if (position.gone)
 		return put_gone(recorder, vcpu);
-	vcpu->done = position.done && !more;
+	vcpu->done = position.done && (!more || position.tampered);
 	reason = more ? 0 : stop_reason(&position);
 	if (position.tampered)
 		reason = XENPT_GAP_TAMPERED;
@@ -231,13 +234,14 @@ struct xenpt_error *drain_check(struct recorder *recorder, struct recorder_vcpu 
 	struct hv_position position;
 	unsigned int reason;
 
-	if (vcpu->given_up)
+	if (vcpu->given_up || vcpu->done)
 		return NULL;
 	XENPT_TRY(position_of(recorder, vcpu, &position));
 	ring_follow(&vcpu->ring, &position);
 	vcpu->done = position.done;
 	reason = stop_reason(&position);
-	if (!reason)
+	/* What a ring holds that nobody writes any more is read at the end. */
+	if (!reason || vcpu->done)
 		return NULL;
 	vcpu->broken = reason;
 	return begin_anew(recorder, vcpu, reason);

@@ -181,7 +181,9 @@ struct hv_ops {
 	/* Bytes before @total were read: a vCPU that waits for room may go on. */
 	struct xenpt_error *(*consume)(struct hv_domain *domain, uint32_t vcpu,
 				       uint64_t total);
-	/* After stopped, fault, error or tampered: begin with an empty ring and a PSB+.
+	/*
+	 * After stopped, fault, error or tampered: begin with an empty ring and a PSB+,
+	 * unless it is done meanwhile.
 	 */
 	struct xenpt_error *(*restart)(struct hv_domain *domain, uint32_t vcpu);
 

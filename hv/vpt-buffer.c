@@ -241,6 +241,30 @@ struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu)
 	return set_filters(xen, vcpu);
 }
 
+struct xenpt_error *vpt_buffer_is_spent(struct xen_domain *xen, uint32_t vcpu, bool *ret)
+{
+	struct vpt_buffer *buffer = buffer_of(xen, vcpu);
+	uint64_t total = 0, status = 0;
+
+	*ret = false;
+	if (!vpt_of(xen)->trace.insns)
+		return NULL;
+	if (vpt_op(xen->host->xc, xen->domid, vcpu, XEN_DOMCTL_vmtrace_xenpt_status,
+		   &total, &status) < 0) {
+		int errnum = errno;
+
+		return xen_domain_is_gone(xen)
+			       ? NULL
+			       : vpt_failed(xen, vcpu, errnum, "cannot tell its state");
+	}
+	*ret = status & XENPT_STATUS_SPENT;
+	if (*ret) {
+		buffer->last = (struct hv_position){ .has_total = true, .done = true };
+		buffer->final = true;
+	}
+	return NULL;
+}
+
 bool vpt_buffer_tear_down(struct xen_domain *xen, uint32_t vcpu)
 {
 	struct vpt_buffer *buffer = buffer_of(xen, vcpu);

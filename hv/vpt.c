@@ -457,10 +457,13 @@ static struct xenpt_error *vpt_restart(struct hv_domain *domain, uint32_t vcpu)
 {
 	struct xen_domain *xen = xen_domain_of(domain);
 	struct vpt_buffer *buffer;
+	bool spent;
 
 	XENPT_TRY(find_buffer(xen, vcpu, &buffer));
 	XENPT_TRY(disable(xen, vcpu));
-	if (xen->gone)
+	if (!xen->gone)
+		XENPT_TRY(vpt_buffer_is_spent(xen, vcpu, &spent));
+	if (xen->gone || spent)
 		return NULL;
 	if (buffer->last.fault) {
 		XENPT_TRY(vpt_buffer_make_again(xen, vcpu));

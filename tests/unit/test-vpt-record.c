@@ -197,6 +197,17 @@ static void test_flight(void **state)
 	}
 }
 
+/* ---- Software mode ------------------------------------------------------------ */
+
+static void software_init(struct recording *r, uint32_t vcpus, uint64_t insns)
+{
+	vpt_recording_init(r, vcpus);
+	r->rig.script->vpt_caps &= ~(uint64_t)XENPT_CAP_EPT;
+	r->rig.script->vpt_caps |= XENPT_CAP_SOFT;
+	r->end_at = NEVER;
+	r->options.trace.insns = insns;
+}
+
 /* Where the hypervisor steps: the recording says so, and ends after so many steps. */
 static void test_software(void **state)
 {
@@ -205,11 +216,7 @@ static void test_software(void **state)
 		struct xenpt_file *file;
 		struct recording r;
 
-		vpt_recording_init(&r, 2);
-		r.rig.script->vpt_caps &= ~(uint64_t)XENPT_CAP_EPT;
-		r.rig.script->vpt_caps |= XENPT_CAP_SOFT;
-		r.end_at = NEVER;
-		r.options.trace.insns = 5000;
+		software_init(&r, 2, 5000);
 		r.options.flight = flight;
 		record(&r);
 		check_error(r.err);
@@ -229,13 +236,103 @@ static void test_software(void **state)
 	}
 }
 
+static void fault(struct rig *rig)
+{
+	rig->guest->vcpus[0].vpt.fault = true;
+}
+
+/* The budget is spent, and there is trouble before anybody has seen that it is … */
+static void trouble_when_spent(struct xen_script *script, const char *name, void *arg)
+{
+	struct recording *r = arg;
+
+	if (strcmp(name, "xenpt_status") == 0 && r->rig.guest->vcpus[0].vpt.spent)
+		trouble(&r->rig);
+	run_guest(script, name, arg);
+}
+
+/* … or after the status was told, and before the position. */
+static void trouble_while_told(struct xen_script *script, const char *name, void *arg)
+{
+	struct recording *r = arg;
+
+	run_guest(script, name, arg);
+	if (strcmp(name, "xenpt_position") == 0 && r->rig.guest->vcpus[0].vpt.spent)
+		trouble(&r->rig);
+}
+
+static void check_ends(void (*fn)(struct rig *rig), int variant)
+{
+	struct recorded recorded;
+	struct xenpt_file *file;
+	struct recording r;
+
+	trouble = fn;
+	software_init(&r, 1, 3 * STEP);
+	r.end_at = 200;
+	r.options.flight = variant & 1;
+	r.rig.script->on_call = variant & 2 ? trouble_when_spent : trouble_while_told;
+	record(&r);
+	check_error(r.err);
+	assert_int_equal(RECORDER_END_INSNS, r.end);
+	assert_int_equal(3 * STEP, r.rig.written[0]);
+	check_error(xenpt_file_open(r.file.path, &file));
+	read_trace(file, 0, &recorded);
+	assert_int_equal(1, recorded.gap_count);
+	assert_int_equal(fn == fault ? XENPT_GAP_FAULT : XENPT_GAP_TAMPERED,
+			 recorded.gaps[0].reason);
+	check_bytes(&recorded, 0, 0, recorded.gaps[0].at, 0);
+	free(recorded.bytes);
+	xenpt_file_close(file);
+	recording_deinit(&r);
+}
+
+/* What the guest does then does not have it stepped on and on. */
+static void test_spent_in_trouble(void **state)
+{
+	for (int variant = 0; variant < 4; variant++) {
+		check_ends(rewrite_table, variant);
+		check_ends(fault, variant);
+	}
+}
+
+/* Begun anew it runs what is left, or, where Xen has lost count, as much again. */
+static void test_trouble_before(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		struct recording r;
+
+		trouble_at = 4;
+		trouble = i % 2 ? take_page : rewrite_table;
+		software_init(&r, 1, 6 * VPT_SIZE);
+		r.step = STEP / 2;
+		r.end_at = 500;
+		r.options.flight = i / 2;
+		r.rig.script->on_call = make_trouble;
+		record(&r);
+		check_error(r.err);
+		assert_int_equal(RECORDER_END_INSNS, r.end);
+		if (i % 2)
+			assert_in_range(r.rig.written[0], 6 * VPT_SIZE, 12 * VPT_SIZE);
+		else
+			assert_int_equal(6 * VPT_SIZE, r.rig.written[0]);
+		recording_deinit(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrap),     cmocka_unit_test(test_lossless),
-		cmocka_unit_test(test_lap),      cmocka_unit_test(test_fault),
-		cmocka_unit_test(test_tampered), cmocka_unit_test(test_tampers_always),
-		cmocka_unit_test(test_flight),   cmocka_unit_test(test_software),
+		cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_lossless),
+		cmocka_unit_test(test_lap),
+		cmocka_unit_test(test_fault),
+		cmocka_unit_test(test_tampered),
+		cmocka_unit_test(test_tampers_always),
+		cmocka_unit_test(test_flight),
+		cmocka_unit_test(test_software),
+		cmocka_unit_test(test_spent_in_trouble),
+		cmocka_unit_test(test_trouble_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,7 +278,7 @@ static void start(struct script_domain *domain, struct script_vpt *vpt)
 	xpt_topa_init(&vpt->topa, &mem_ops, domain, vpt->base, XPT_MASK_PTRS_LOW, 0,
 		      false, 46, !(xen_script->vpt_caps & XENPT_CAP_TOPA_MULTI));
 	vpt->consumed = 0;
-	vpt->waits = vpt->fault = false;
+	vpt->waits = vpt->fault = vpt->spent = false;
 }
 
 static bool ended(const struct script_vpt *vpt)
