@@ -54,9 +54,38 @@ struct xenpt_error *vpt_failed(struct xen_domain *xen, uint32_t vcpu, int errnum
 
 /* ---- Whether it can ------------------------------------------------------ */
 
+/* What the stock interface can is the CPU's, but where it says XENPT_CAP_STOCK_SOFT. */
+const char *vpt_why_no_cpu(uint64_t caps, uint32_t capabilities)
+{
+	if (caps & (XENPT_CAP_EPT | XENPT_CAP_STOCK_SOFT))
+		return NULL;
+	if (capabilities & XEN_SYSCTL_PHYSCAP_vmtrace)
+		return "this CPU has Processor Trace, so that no guest is run one "
+		       "instruction at a time, but its output cannot go through EPT: "
+		       "take \"watchdog\" and \"vpmu\", which use its interrupt, off "
+		       "Xen's command line; where that does not help, the CPU cannot: "
+		       "put \"vmtrace_buf_kb = 16384\" into the guest's xl.cfg, start it "
+		       "anew, and record it by --backend vmtrace";
+	if (caps & XENPT_CAP_SOFT)
+		return NULL;
+	return "the hypervisor has xenpt's patch, but this CPU cannot trace guests: it "
+	       "takes Intel PT whose output goes through EPT; or, for software mode, "
+	       "VMX with EPT and \"apicv=0\" on Xen's command line";
+}
+
+static const char *why_no_cpu(struct xen_host *host, uint64_t caps)
+{
+	xc_physinfo_t info = {};
+
+	if (!(caps & XENPT_CAP_EPT) && xen_calls->xc_physinfo(host->xc, &info) < 0)
+		return vmtrace_remedy(errno) ?: strerror(errno);
+	return vpt_why_no_cpu(caps, info.capabilities);
+}
+
 static const char *why_not(struct xen_host *host, const xc_domaininfo_t *info)
 {
 	uint64_t version = 0, caps = 0;
+	const char *why;
 
 	if (!info->domain)
 		return "it is the control domain, which Xen does not trace";
@@ -73,11 +102,9 @@ static const char *why_not(struct xen_host *host, const xc_domaininfo_t *info)
 	if (version != XENPT_INTERFACE_VERSION)
 		return "this xenpt and the hypervisor's patch (hv/xen) are not of the "
 		       "same version: build both from one source";
-	if (!(caps & (XENPT_CAP_EPT | XENPT_CAP_SOFT)))
-		return "the hypervisor has xenpt's patch, but this CPU cannot trace "
-		       "guests: it takes Intel PT whose output goes through EPT; or, "
-		       "for software mode, VMX with EPT and \"apicv=0\" on Xen's "
-		       "command line";
+	why = why_no_cpu(host, caps);
+	if (why)
+		return why;
 	if (!(info->flags & XEN_DOMINF_hap))
 		return remedy(EOPNOTSUPP);
 	return NULL;

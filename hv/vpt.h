@@ -53,6 +53,13 @@ static inline struct vpt *vpt_of(struct xen_domain *xen)
 /* Of struct xen_tracer. */
 bool vpt_can(struct xen_host *host, const xc_domaininfo_t *info, char **why_ret);
 
+/*
+ * Why domains cannot be traced on this CPU, and what to change: @caps are XENPT_CAP_*,
+ * @capabilities XEN_SYSCTL_PHYSCAP_*. NULL: they can. Software mode is for CPUs without
+ * PT for guests: no guest becomes a thousand times slower that the CPU could trace.
+ */
+const char *vpt_why_no_cpu(uint64_t caps, uint32_t capabilities);
+
 /* A call about a vCPU, or what was to begin with it, failed with @errnum. */
 struct xenpt_error *vpt_failed(struct xen_domain *xen, uint32_t vcpu, int errnum,
 			       const char *what);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#include "hv/vpt-op.h"
+#include "hv/vpt.h"
 #include "hv/xen-check.h"
 #include "hv/xen-list.h"
 
@@ -72,26 +72,38 @@ static struct xenpt_error *check_hypervisor(struct xen_check *check)
 			     "Xen %d.%d%s", version >> 16, version & 0xffff, extra);
 }
 
-/* Stock Xen takes the operation for one on a domain that it cannot trace, or for none. */
-static struct xenpt_error *check_patch(struct xen_check *check)
+static struct xenpt_error *no_patch(struct xen_check *check, int errnum)
+{
+	/* Stock Xen takes it for a call about a domain that it cannot trace, or for none.
+	 */
+	if (errnum != EINVAL && errnum != EOPNOTSUPP)
+		return xen_check_failed(check, HV_NOTE, "xenpt's patch", errnum,
+					"whether Xen has it");
+	return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
+			     "not there: domains are recorded by what stock Xen has, "
+			     "within its limits: xenpt-record(1)");
+}
+
+static struct xenpt_error *check_patch(struct xen_check *check, uint32_t capabilities)
 {
 	uint64_t version = 0, caps = 0;
+	const char *why;
 
 	if (vpt_op(check->host->xc, 0, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
-		   &caps) < 0) {
-		if (errno != EINVAL && errno != EOPNOTSUPP)
-			return xen_check_failed(check, HV_NOTE, "xenpt's patch", errno,
-						"whether Xen has it");
-		return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
-				     "not there: domains are recorded by what stock Xen "
-				     "has, within its limits: xenpt-record(1)");
-	}
+		   &caps) < 0)
+		return no_patch(check, errno);
 	check->stock_soft = caps & XENPT_CAP_STOCK_SOFT;
-	if (caps & XENPT_CAP_EPT || !(caps & XENPT_CAP_SOFT))
-		return xen_check_say(
-			check, HV_GOOD, "xenpt's patch", NULL,
-			"there, version %" PRIu64 "%s", version,
-			caps & XENPT_CAP_EPT ? ": the CPU traces, through EPT" : "");
+	why = vpt_why_no_cpu(caps, capabilities);
+	if (why)
+		return xen_check_say(check, HV_NOTE, "xenpt's patch", why,
+				     "there, version %" PRIu64
+				     ", but this CPU cannot trace guests by it",
+				     version);
+	if (caps & XENPT_CAP_EPT)
+		return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
+				     "there, version %" PRIu64
+				     ": the CPU traces, through EPT",
+				     version);
 	return xen_check_say(
 		check, HV_NOTE, "xenpt's patch",
 		"nothing, to try things out; to record at speed it takes an "
@@ -161,19 +173,6 @@ static struct xenpt_error *check_hap(struct xen_check *check, const xc_physinfo_
 			     "none");
 }
 
-static struct xenpt_error *check_machine(struct xen_check *check)
-{
-	xc_physinfo_t info = {};
-
-	if (xen_calls->xc_physinfo(check->host->xc, &info) < 0) {
-		check->no_vmtrace = true;
-		return xen_check_failed(check, HV_BAD, "processor", errno,
-					"what the machine can do");
-	}
-	XENPT_TRY(check_processor(check, &info));
-	return check_hap(check, &info);
-}
-
 /* ---- dom0 ---------------------------------------------------------------- */
 
 /*
@@ -213,12 +212,28 @@ static struct xenpt_error *check_xenstored(struct xen_check *check)
 		"cannot be reached");
 }
 
+static struct xenpt_error *check_machine(struct xen_check *check)
+{
+	xc_physinfo_t info = {};
+
+	if (xen_calls->xc_physinfo(check->host->xc, &info) < 0) {
+		int errnum = errno;
+
+		check->no_vmtrace = true;
+		XENPT_TRY(check_patch(check, 0));
+		return xen_check_failed(check, HV_BAD, "processor", errnum,
+					"what the machine can do");
+	}
+	XENPT_TRY(check_patch(check, info.capabilities));
+	XENPT_TRY(check_processor(check, &info));
+	return check_hap(check, &info);
+}
+
 static struct xenpt_error *check_host(struct xen_check *check)
 {
 	XENPT_TRY(check_hypervisor(check));
 	XENPT_TRY(xen_check_say(check, HV_GOOD, "control domain", NULL,
 				"this is it, with a libxenctrl that fits"));
-	XENPT_TRY(check_patch(check));
 	XENPT_TRY(check_machine(check));
 	XENPT_TRY(check_kernel(check));
 	return check_xenstored(check);

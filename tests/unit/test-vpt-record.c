@@ -202,8 +202,7 @@ static void test_flight(void **state)
 static void software_init(struct recording *r, uint32_t vcpus, uint64_t insns)
 {
 	vpt_recording_init(r, vcpus);
-	r->rig.script->vpt_caps &= ~(uint64_t)XENPT_CAP_EPT;
-	r->rig.script->vpt_caps |= XENPT_CAP_SOFT;
+	r->rig.script->vpt_caps = VPT_CAPS_SOFT;
 	r->end_at = NEVER;
 	r->options.trace.insns = insns;
 }

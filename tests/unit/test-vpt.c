@@ -30,7 +30,7 @@ static void test_choice(void **state)
 	rig.script->vpt_caps = VPT_CAPS;
 	check_chosen(&rig, "vmtrace", "vmtrace");
 	rig_init(&rig, 1, 4096);
-	rig.script->vpt_caps = XENPT_CAP_SOFT;
+	rig.script->vpt_caps = VPT_CAPS_SOFT;
 	check_chosen(&rig, "vpt", "vpt");
 	/* … but stock Xen does without. */
 	rig_init(&rig, 1, 4096);
@@ -73,7 +73,38 @@ static void test_says_what_to_change(void **state)
 	check_cannot(&rig, NULL, "not of the same version");
 	vpt_rig_init(&rig, 1);
 	rig.script->vpt_caps = XENPT_CAP_PIP;
+	rig.script->capabilities &= ~XEN_SYSCTL_PHYSCAP_vmtrace;
 	check_cannot(&rig, NULL, "this CPU cannot trace guests");
+}
+
+/*
+ * A CPU with PT steps nobody: one that cannot put its output through EPT, or whose
+ * interrupt the watchdog or vPMU has. Nor where Xen could not step either, with APICv.
+ */
+static void test_steps_no_pt_cpu(void **state)
+{
+	static const uint64_t caps[] = { VPT_CAPS_SOFT & ~XENPT_CAP_STOCK_SOFT,
+					 XENPT_CAP_PIP };
+	static const char *const says[] = { "\"watchdog\"", "\"vpmu\"",
+					    "vmtrace_buf_kb = 16384",
+					    "--backend vmtrace" };
+	struct rig rig;
+
+	for (size_t i = 0; i < 2; i++) {
+		rig_init(&rig, 1, 4096);
+		rig.script->vpt_caps = caps[i];
+		check_chosen(&rig, NULL, "vmtrace");
+		for (size_t j = 0; j < sizeof(says) / sizeof(says[0]); j++) {
+			rig_init(&rig, 1, j % 2 ? 4096 : 0);
+			rig.script->vpt_caps = caps[i];
+			check_cannot(&rig, j % 2 ? "vpt" : NULL, says[j]);
+		}
+	}
+	/* But PT that does not run in VMX operation is none for guests. */
+	rig_init(&rig, 1, 4096);
+	rig.script->vpt_caps = caps[0];
+	rig.script->capabilities &= ~XEN_SYSCTL_PHYSCAP_vmtrace;
+	check_chosen(&rig, NULL, "vpt");
 }
 
 /* ---- Starting ---------------------------------------------------------------- */
@@ -490,7 +521,7 @@ static void test_flags(void **state)
 	size_t size;
 
 	vpt_rig_init(&rig, 1);
-	rig.script->vpt_caps = (VPT_CAPS & ~XENPT_CAP_EPT) | XENPT_CAP_SOFT;
+	rig.script->vpt_caps = VPT_CAPS_SOFT;
 	trace.lossless = true;
 	trace.size = 4096;
 	domain = vpt_rig_open(&rig);
@@ -756,6 +787,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_says_what_to_change),
+		cmocka_unit_test(test_steps_no_pt_cpu),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_another_user),
 		cmocka_unit_test(test_what_the_cpu_lacks),

@@ -420,6 +420,31 @@ static void test_buffer(void **state)
 	end();
 }
 
+/* No guest is stepped on a CPU with PT that Xen cannot send through EPT. */
+static void test_pt_not_through_ept(void **state)
+{
+	begin();
+	script->vpt_caps = XENPT_CAP_SOFT | XENPT_CAP_MTF;
+	check("guest");
+	all_good(1);
+	found(HV_NOTE, "xenpt's patch", "there, version 1, but this CPU cannot",
+	      "watchdog");
+	found(HV_NOTE, "xenpt's patch", NULL, "vmtrace_buf_kb");
+	found(HV_GOOD, "processor", "can trace", NULL);
+	found(HV_GOOD, "back-end", "vmtrace", NULL);
+	guest->ring_size = 0;
+	check("guest");
+	found(HV_BAD, "trace buffer", "none", "vmtrace_buf_kb=");
+	assert_int_equal(findings.bad, 1);
+	guest->ring_size = 1 << 20;
+	/* PT that does not run in VMX operation is none. */
+	script->capabilities &= ~XEN_SYSCTL_PHYSCAP_vmtrace;
+	check("guest");
+	found(HV_NOTE, "xenpt's patch", "software mode: ", NULL);
+	found(HV_GOOD, "back-end", "vpt", NULL);
+	end();
+}
+
 /* On a Xen with hv/xen no domain needs buffers of its own. */
 static void test_patched_xen(void **state)
 {
@@ -621,15 +646,25 @@ static void test_caller_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),           cmocka_unit_test(test_no_xen),
-		cmocka_unit_test(test_not_allowed),    cmocka_unit_test(test_old_xen),
-		cmocka_unit_test(test_machine),        cmocka_unit_test(test_old_kernel),
-		cmocka_unit_test(test_no_xenstored),   cmocka_unit_test(test_no_domain),
-		cmocka_unit_test(test_state),          cmocka_unit_test(test_hap),
-		cmocka_unit_test(test_buffer),         cmocka_unit_test(test_patched_xen),
-		cmocka_unit_test(test_other_tracer),   cmocka_unit_test(test_config),
-		cmocka_unit_test(test_introspection),  cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_all_fail),       cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_no_xen),
+		cmocka_unit_test(test_not_allowed),
+		cmocka_unit_test(test_old_xen),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_old_kernel),
+		cmocka_unit_test(test_no_xenstored),
+		cmocka_unit_test(test_no_domain),
+		cmocka_unit_test(test_state),
+		cmocka_unit_test(test_hap),
+		cmocka_unit_test(test_buffer),
+		cmocka_unit_test(test_patched_xen),
+		cmocka_unit_test(test_pt_not_through_ept),
+		cmocka_unit_test(test_other_tracer),
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_introspection),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_all_fail),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_caller_ends_it),
 	};
 

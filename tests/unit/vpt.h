@@ -16,6 +16,10 @@
 	 XENPT_CAP_CYC | XENPT_CAP_TOPA_MULTI | XENPT_CAP_INT |                 \
 	 2u << XENPT_CAP_RANGES_SHIFT)
 
+/* … of a CPU that has no PT. */
+#define VPT_CAPS_SOFT \
+	((VPT_CAPS & ~XENPT_CAP_EPT) | XENPT_CAP_SOFT | XENPT_CAP_STOCK_SOFT)
+
 #define VPT_ALL                                                              \
 	{                                                                    \
 		.size = VPT_SIZE, .cr3 = XENPT_CR3_ANY, .mtc = -1, .cyc = -1 \
