@@ -84,35 +84,6 @@ static struct xenpt_error *no_patch(struct xen_check *check, int errnum)
 			     "within its limits: xenpt-record(1)");
 }
 
-static struct xenpt_error *check_patch(struct xen_check *check, uint32_t capabilities)
-{
-	uint64_t version = 0, caps = 0;
-	const char *why;
-
-	if (vpt_op(check->host->xc, 0, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
-		   &caps) < 0)
-		return no_patch(check, errno);
-	check->stock_soft = caps & XENPT_CAP_STOCK_SOFT;
-	why = vpt_why_no_cpu(caps, capabilities);
-	if (why)
-		return xen_check_say(check, HV_NOTE, "xenpt's patch", why,
-				     "there, version %" PRIu64
-				     ", but this CPU cannot trace guests by it",
-				     version);
-	if (caps & XENPT_CAP_EPT)
-		return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
-				     "there, version %" PRIu64
-				     ": the CPU traces, through EPT",
-				     version);
-	return xen_check_say(
-		check, HV_NOTE, "xenpt's patch",
-		"nothing, to try things out; to record at speed it takes an "
-		"Intel CPU with Processor Trace through EPT",
-		"there, version %" PRIu64 ": software mode: the hypervisor "
-		"runs what is traced one instruction at a time, by %s",
-		version, caps & XENPT_CAP_MTF ? "the monitor trap flag" : "RFLAGS.TF");
-}
-
 /* ---- The machine --------------------------------------------------------- */
 
 /*
@@ -126,11 +97,18 @@ static bool has_pt_here(void)
 	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && ebx & 1u << 25;
 }
 
-static const char *no_pt_remedy(const struct xenpt_cpu *cpu)
+/* For a CPU that Xen cannot have trace guests, as it was started. */
+static const char *no_pt_remedy(const struct xen_check *check,
+				const struct xenpt_cpu *cpu)
 {
 	if (!cpu->intel)
 		return "Intel PT is of Intel's CPUs alone: record on another host; "
 		       "embedded guests can be recorded here";
+	/* Of an Intel CPU: VMX with EPT, which software mode takes. */
+	if (check->patched && check->capabilities & XEN_SYSCTL_PHYSCAP_hap)
+		return "for software mode, to try things out, put \"apicv=0\" on Xen's "
+		       "command line, and no \"xenpt=0\"; to record at speed it takes "
+		       "Intel PT in VMX operation, in a Xen on the bare machine";
 	if (has_pt_here())
 		return "the CPU has Intel PT, but it does not run in VMX operation (as "
 		       "before Skylake), or Xen was built without CONFIG_VMTRACE";
@@ -140,30 +118,71 @@ static const char *no_pt_remedy(const struct xenpt_cpu *cpu)
 	       "firmware ('xl info' has vmtrace in virt_caps then)";
 }
 
-static struct xenpt_error *check_processor(struct xen_check *check,
-					   const xc_physinfo_t *info)
-{
-	bool can = info->capabilities & XEN_SYSCTL_PHYSCAP_vmtrace;
-	struct xenpt_cpu cpu = {};
+/* What there is to do about being slow. */
+#define SOFT_REMEDY                                                                  \
+	"nothing, to try things out; to record at speed it takes an Intel CPU with " \
+	"Processor Trace in VMX operation, through EPT"
 
-	xen_host_cpu(&cpu);
-	check->no_vmtrace = !can;
-	if (can && check->stock_soft)
-		return xen_check_say(check, HV_NOTE, "processor", no_pt_remedy(&cpu),
-				     "%s family %u model %u: no Processor Trace, but "
-				     "software mode also for vmtrace",
-				     cpu.intel ? "Intel" : "not Intel,", cpu.family,
-				     cpu.model);
-	return xen_check_say(check, can ? HV_GOOD : HV_BAD, "processor",
-			     no_pt_remedy(&cpu),
-			     "%s family %u model %u: Xen says that it %s",
-			     cpu.intel ? "Intel" : "not Intel,", cpu.family, cpu.model,
-			     can ? "can trace" : "cannot trace");
+static struct xenpt_error *say_patch(struct xen_check *check, const struct xenpt_cpu *cpu,
+				     uint64_t version)
+{
+	const char *why = vpt_why_no_cpu(check->caps, check->capabilities);
+	bool pt = check->capabilities & XEN_SYSCTL_PHYSCAP_vmtrace;
+
+	if (why)
+		return xen_check_say(check, HV_NOTE, "xenpt's patch",
+				     pt ? why : no_pt_remedy(check, cpu),
+				     "there, version %" PRIu64
+				     ", but this CPU cannot trace guests%s",
+				     version, pt ? " by it" : "");
+	if (check->caps & XENPT_CAP_EPT)
+		return xen_check_say(check, HV_GOOD, "xenpt's patch", NULL,
+				     "there, version %" PRIu64
+				     ": the CPU traces, through EPT",
+				     version);
+	check->soft = true;
+	return xen_check_say(check, HV_NOTE, "xenpt's patch", SOFT_REMEDY,
+			     "there, version %" PRIu64 ": software mode: the hypervisor "
+			     "runs what is traced one instruction at a time, by %s",
+			     version,
+			     check->caps & XENPT_CAP_MTF ? "the monitor trap flag"
+							 : "RFLAGS.TF");
 }
 
-static struct xenpt_error *check_hap(struct xen_check *check, const xc_physinfo_t *info)
+static struct xenpt_error *check_patch(struct xen_check *check,
+				       const struct xenpt_cpu *cpu)
 {
-	if (info->capabilities & XEN_SYSCTL_PHYSCAP_hap)
+	uint64_t version = 0;
+
+	if (vpt_op(check->host->xc, 0, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
+		   &check->caps) < 0)
+		return no_patch(check, errno);
+	check->patched = true;
+	return say_patch(check, cpu, version);
+}
+
+static struct xenpt_error *check_processor(struct xen_check *check,
+					   const struct xenpt_cpu *cpu)
+{
+	bool can = check->capabilities & XEN_SYSCTL_PHYSCAP_vmtrace;
+	const char *vendor = cpu->intel ? "Intel" : "not Intel,";
+
+	check->no_vmtrace = !can;
+	if (check->soft)
+		return xen_check_say(check, HV_NOTE, "processor", SOFT_REMEDY,
+				     "%s family %u model %u: no Processor Trace for "
+				     "guests, but software mode%s",
+				     vendor, cpu->family, cpu->model,
+				     can ? " also for vmtrace" : "");
+	return xen_check_say(check, can ? HV_GOOD : HV_BAD, "processor",
+			     no_pt_remedy(check, cpu),
+			     "%s family %u model %u: Xen says that it %s", vendor,
+			     cpu->family, cpu->model, can ? "can trace" : "cannot trace");
+}
+
+static struct xenpt_error *check_hap(struct xen_check *check)
+{
+	if (check->capabilities & XEN_SYSCTL_PHYSCAP_hap)
 		return xen_check_say(check, HV_GOOD, "HAP", NULL,
 				     "the CPU's second page tables are used");
 	return xen_check_say(check, HV_BAD, "HAP",
@@ -171,6 +190,27 @@ static struct xenpt_error *check_hap(struct xen_check *check, const xc_physinfo_
 			     "Xen's command line: with shadow page tables a trace names "
 			     "Xen's page tables, not the guest's",
 			     "none");
+}
+
+static struct xenpt_error *check_machine(struct xen_check *check)
+{
+	struct xenpt_cpu cpu = {};
+	xc_physinfo_t info = {};
+	int errnum = 0;
+
+	xen_host_cpu(&cpu);
+	if (xen_calls->xc_physinfo(check->host->xc, &info) < 0)
+		errnum = errno;
+	else
+		check->capabilities = info.capabilities;
+	XENPT_TRY(check_patch(check, &cpu));
+	if (errnum) {
+		check->no_vmtrace = true;
+		return xen_check_failed(check, HV_BAD, "processor", errnum,
+					"what the machine can do");
+	}
+	XENPT_TRY(check_processor(check, &cpu));
+	return check_hap(check);
 }
 
 /* ---- dom0 ---------------------------------------------------------------- */
@@ -210,23 +250,6 @@ static struct xenpt_error *check_xenstored(struct xen_check *check)
 		"without it domains have numbers and no names, and their end "
 		"is noticed late",
 		"cannot be reached");
-}
-
-static struct xenpt_error *check_machine(struct xen_check *check)
-{
-	xc_physinfo_t info = {};
-
-	if (xen_calls->xc_physinfo(check->host->xc, &info) < 0) {
-		int errnum = errno;
-
-		check->no_vmtrace = true;
-		XENPT_TRY(check_patch(check, 0));
-		return xen_check_failed(check, HV_BAD, "processor", errnum,
-					"what the machine can do");
-	}
-	XENPT_TRY(check_patch(check, info.capabilities));
-	XENPT_TRY(check_processor(check, &info));
-	return check_hap(check, &info);
 }
 
 static struct xenpt_error *check_host(struct xen_check *check)

@@ -14,10 +14,13 @@ struct xen_check {
 	hv_finding_fn *fn;
 	void *arg;
 	struct xen_host *host;
-	bool bad;        /* some finding was */
-	bool stock_soft; /* the hypervisor steps for vmtrace, too */
-	bool no_vmtrace; /* nothing is to be said of trace buffers */
-	bool no_sizes;   /* … nor asked of dom0's kernel */
+	uint32_t capabilities; /* XEN_SYSCTL_PHYSCAP_* */
+	bool patched;          /* Xen has hv/xen, … */
+	uint64_t caps;         /* … and this is XENPT_CAP_* */
+	bool soft;             /* it steps */
+	bool bad;              /* some finding was */
+	bool no_vmtrace;       /* nothing is to be said of trace buffers */
+	bool no_sizes;         /* … nor asked of dom0's kernel */
 };
 
 struct xenpt_error *xen_check_say(struct xen_check *check, enum hv_level level,

@@ -177,7 +177,7 @@ static void test_good(void **state)
 	check(NULL);
 	found(HV_NOTE, "xenpt's patch", "software mode: ", NULL);
 	found(HV_NOTE, "xenpt's patch", "by RFLAGS.TF", NULL);
-	found(HV_NOTE, "processor", "software mode also for vmtrace", NULL);
+	found(HV_NOTE, "processor", "software mode also for vmtrace", "nothing, to try");
 	script->vpt_caps |= XENPT_CAP_MTF;
 	check(NULL);
 	found(HV_NOTE, "xenpt's patch", "by the monitor trap flag", NULL);
@@ -441,7 +441,32 @@ static void test_pt_not_through_ept(void **state)
 	script->capabilities &= ~XEN_SYSCTL_PHYSCAP_vmtrace;
 	check("guest");
 	found(HV_NOTE, "xenpt's patch", "software mode: ", NULL);
+	found(HV_NOTE, "processor", "but software mode", "nothing, to try");
+	assert_int_equal(findings.bad, 0);
 	found(HV_GOOD, "back-end", "vpt", NULL);
+	end();
+}
+
+/* The usual server: no PT, but APICv. What helps depends on whose CPU it is. */
+static void test_patch_without_cpu(void **state)
+{
+	struct xenpt_cpu cpu;
+	const char *helps;
+
+	begin();
+	xen_host_cpu(&cpu);
+	helps = cpu.intel ? "\"apicv=0\"" : "on another host";
+	script->vpt_caps = XENPT_CAP_PIP; /* none that makes it trace */
+	script->capabilities &= ~XEN_SYSCTL_PHYSCAP_vmtrace;
+	check("guest");
+	found(HV_NOTE, "xenpt's patch", "there, version 1, but this CPU cannot trace",
+	      helps);
+	found(HV_BAD, "processor", "cannot trace", helps);
+	assert_int_equal(findings.bad, 1);
+	/* Where nothing helps: without EPT nothing is stepped. */
+	script->capabilities &= ~XEN_SYSCTL_PHYSCAP_hap;
+	check(NULL);
+	assert_null(strstr(find("processor")->remedy, "apicv"));
 	end();
 }
 
@@ -659,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_buffer),
 		cmocka_unit_test(test_patched_xen),
 		cmocka_unit_test(test_pt_not_through_ept),
+		cmocka_unit_test(test_patch_without_cpu),
 		cmocka_unit_test(test_other_tracer),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_introspection),
