@@ -7,6 +7,7 @@
 
 #include "hv/xen-check.h"
 #include "hv/xen-list.h"
+#include "hv/xen/xen/include/public/xenpt.h"
 #include "hv/xl-config.h"
 
 #include <xen/hvm/params.h>
@@ -236,6 +237,7 @@ static struct xenpt_error *check_altp2m(struct xen_check *check,
  * of the guest's memory, for good, when a monitor comes.
  */
 static struct xenpt_error *check_monitor(struct xen_check *check,
+					 const struct xen_tracer *tracer,
 					 const xc_domaininfo_t *info)
 {
 	xenforeignmemory_handle *fm = check->host->fm;
@@ -256,6 +258,11 @@ static struct xenpt_error *check_monitor(struct xen_check *check,
 		xen_calls->fm_unmap(fm, page, 1);
 	if (page && !error)
 		return NULL;
+	if (tracer == &vpt_tracer && check->caps & XENPT_CAP_PIP)
+		return xen_check_say(
+			check, HV_GOOD, "introspection", NULL,
+			"a monitor is attached, or was: where Xen writes CR3 "
+			"in the guest's place, it writes the PIP, too");
 	return xen_check_say(check, HV_NOTE, "introspection",
 			     "end the program that listens to the domain's events, if it "
 			     "still runs: where Xen writes CR3 in the guest's place, the "
@@ -291,7 +298,7 @@ struct xenpt_error *xen_check_domain(struct xen_check *check, const xc_domaininf
 			XENPT_TRY(check_trace(check, info));
 		XENPT_TRY(check_config(check, info));
 		XENPT_TRY(check_altp2m(check, info));
-		XENPT_TRY(check_monitor(check, info));
+		XENPT_TRY(check_monitor(check, tracer, info));
 	}
 	return check_tracers(check, tracer, why);
 }

@@ -548,6 +548,16 @@ static void test_introspection(void **state)
 	set_param(HVM_PARAM_ALTP2M, UINT64_MAX);
 	check("guest");
 	found(HV_NOTE, "altp2m", "?", "altp2m=");
+	set_param(HVM_PARAM_ALTP2M, XEN_ALTP2M_disabled);
+	/* With hv/xen nothing is missed, but not by vmtrace. */
+	script->vpt_caps = XENPT_CAP_EPT | XENPT_CAP_PIP;
+	check("guest");
+	all_good(0);
+	found(HV_GOOD, "introspection", "a monitor", NULL);
+	script->vpt_caps = XENPT_CAP_PIP;
+	check("guest");
+	found(HV_GOOD, "back-end", "vmtrace", NULL);
+	found(HV_NOTE, "introspection", "a monitor", "CR3");
 	end();
 }
 
