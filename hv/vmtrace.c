@@ -48,6 +48,7 @@ struct vmtrace_buffer {
 };
 
 struct vmtrace {
+	bool patched; /* Xen has hv/xen: there is vpt, too */
 	uint32_t count;
 	struct vmtrace_buffer buffers[];
 };
@@ -111,9 +112,9 @@ static struct xenpt_error *vmtrace_open(struct xen_domain *xen)
 	vmtrace->count = count;
 	xen->trace = vmtrace;
 	/* Stock Xen does not know the question. */
-	if (vpt_op(xen->host->xc, xen->domid, 0, XEN_DOMCTL_vmtrace_xenpt_caps, &version,
-		   &caps) == 0 &&
-	    caps & XENPT_CAP_STOCK_SOFT)
+	vmtrace->patched = vpt_op(xen->host->xc, xen->domid, 0,
+				  XEN_DOMCTL_vmtrace_xenpt_caps, &version, &caps) == 0;
+	if (caps & XENPT_CAP_STOCK_SOFT)
 		xen->domain.mode = HV_MODE_SOFTWARE;
 	return NULL;
 }
@@ -307,7 +308,8 @@ static void vmtrace_close(struct xen_domain *xen)
 	xen->trace = NULL;
 }
 
-static struct xenpt_error *check_trace(const struct hv_trace *trace)
+static struct xenpt_error *check_trace(const struct vmtrace *vmtrace,
+				       const struct hv_trace *trace)
 {
 	const char *option = NULL;
 
@@ -323,12 +325,14 @@ static struct xenpt_error *check_trace(const struct hv_trace *trace)
 		option = "--lossless";
 	else if (trace->insns)
 		option = "--insns";
+	else if (trace->no_pip)
+		option = "--no-pip";
 	if (!option)
 		return NULL;
-	return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
-				  "%s: stock Xen's vmtrace cannot do that: it takes Xen "
-				  "with xenpt's patch (hv/xen)",
-				  option);
+	return xenpt_error_create(
+		XENPT_ERROR_UNSUPPORTED,
+		"%s: stock Xen's vmtrace cannot do that: it takes %s", option,
+		vmtrace->patched ? "--backend vpt" : "Xen with xenpt's patch (hv/xen)");
 }
 
 static struct xenpt_error *start_all(struct xen_domain *xen, const struct hv_trace *trace)
@@ -375,7 +379,7 @@ static struct xenpt_error *vmtrace_start(struct hv_domain *domain,
 	struct xen_domain *xen = xen_domain_of(domain);
 	struct xenpt_error *err;
 
-	XENPT_TRY(check_trace(trace));
+	XENPT_TRY(check_trace(of(xen), trace));
 	err = start_all(xen, trace) ?: note_size(xen, trace->size);
 	if (!err)
 		return NULL;

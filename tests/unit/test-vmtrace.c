@@ -6,6 +6,7 @@
 
 #include "hv/pt/msr.h"
 #include "hv/vmtrace.h"
+#include "hv/xen/xen/include/public/xenpt.h"
 
 #define SIZE 16384
 
@@ -159,32 +160,45 @@ static void test_one_vcpu(void **state)
 	rig_deinit(&rig);
 }
 
-static void test_refuses_options(void **state)
+static void check_refuses(struct hv_domain *domain, const char *takes)
 {
-	struct hv_trace traces[5] = { TRACE_ALL, TRACE_ALL, TRACE_ALL, TRACE_ALL,
-				      TRACE_ALL };
-	static const char *const names[] = { "--cr3", "--filter", "--mtc", "--cyc",
-					     "--lossless" };
-	struct hv_domain *domain;
-	struct rig rig;
+	static const char *const names[] = { "--cr3",      "--filter", "--mtc",   "--cyc",
+					     "--lossless", "--insns",  "--no-pip" };
+	struct hv_trace traces[] = { TRACE_ALL, TRACE_ALL, TRACE_ALL, TRACE_ALL,
+				     TRACE_ALL, TRACE_ALL, TRACE_ALL };
 
 	traces[0].cr3 = 0x1000;
 	traces[1].range_count = 1;
 	traces[2].mtc = 3;
 	traces[3].cyc = 0;
 	traces[4].lossless = true;
-	rig_init(&rig, 1, SIZE);
-	domain = rig_open(&rig);
-	for (size_t i = 0; i < 5; i++) {
+	traces[5].insns = 1000;
+	traces[6].no_pip = true;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct xenpt_error *err = domain->ops->trace_start(domain, &traces[i]);
 
 		assert_non_null(err);
-		assert_non_null(strstr(err->message, "xenpt's patch"));
+		assert_non_null(strstr(err->message, takes));
 		check_says(err, names[i]);
-		rig_check_traced(&rig, 0);
 	}
-	domain->ops->close(domain);
-	rig_deinit(&rig);
+}
+
+static void test_refuses_options(void **state)
+{
+	for (int patched = 0; patched < 2; patched++) {
+		struct hv_domain *domain;
+		struct rig rig;
+
+		rig_init(&rig, 1, SIZE);
+		if (patched)
+			rig.script->vpt_caps = XENPT_CAP_SOFT | XENPT_CAP_STOCK_SOFT;
+		check_error(hv_xen_ops.open("guest", "vmtrace", &domain));
+		check_refuses(domain,
+			      patched ? "it takes --backend vpt" : "xenpt's patch");
+		rig_check_traced(&rig, 0);
+		domain->ops->close(domain);
+		rig_deinit(&rig);
+	}
 }
 
 /* Its trace goes on, with its options; the vCPUs before it are as they were. */
