@@ -31,6 +31,7 @@ enum {
 	KEY_TSC,
 	KEY_MTC,
 	KEY_CYC,
+	KEY_PTW,
 	KEY_DURATION,
 	KEY_MAX_SIZE,
 	KEY_NO_IMAGE,
@@ -61,6 +62,7 @@ static const struct argp_option options[] = {
 	{ "cr3", KEY_CR3, "CR3", 0, "Only the address space with this CR3, in hex" },
 	{ "filter", KEY_FILTER, "LO..HI", 0,
 	  "Only code from LO to HI, in hex; up to four times" },
+	{ "ptw", KEY_PTW, NULL, 0, "Also what programs put there by PTWRITE" },
 	{ NULL, 0, NULL, 0, "Time in the trace [none]:", GROUP_TIME },
 	{ "tsc", KEY_TSC, NULL, 0, "The TSC, now and then" },
 	{ "mtc", KEY_MTC, "N", 0, "Each 2^N ticks of the crystal clock; with the TSC" },
@@ -272,6 +274,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_CYC:
 		recorder->trace.cyc = need_level(state, "cyc", arg);
+		return 0;
+	case KEY_PTW:
+		recorder->trace.ptw = true;
 		return 0;
 	case KEY_DURATION:
 		recorder->duration = need_duration(state, arg);

@@ -78,6 +78,7 @@ struct hv_trace {
 	size_t range_count;
 	bool tsc;
 	int mtc, cyc;  /* RTIT_CTL.MTCFreq, CycThresh; -1: off */
+	bool ptw;      /* what programs put there by PTWRITE */
 	bool lossless; /* a vCPU waits while its buffer is full of what is not consumed */
 	uint64_t insns; /* of each vCPU, then its trace ends; 0: any. Software mode */
 	bool no_pip;    /* have the hypervisor write no PIP, to show what comes of that */

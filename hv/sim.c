@@ -381,6 +381,9 @@ static struct xenpt_error *check_trace(const struct hv_trace *trace)
 		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
 					  "--insns: not with an embedded guest, whose "
 					  "own length bounds it");
+	if (trace->ptw)
+		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
+					  "--ptw: the embedded CPU has no PTWRITE");
 	if (trace->no_pip)
 		return xenpt_error_create(XENPT_ERROR_UNSUPPORTED,
 					  "--no-pip: an embedded guest is started so: "

@@ -321,6 +321,8 @@ static struct xenpt_error *check_trace(const struct vmtrace *vmtrace,
 		option = "--mtc";
 	else if (trace->cyc >= 0)
 		option = "--cyc";
+	else if (trace->ptw)
+		option = "--ptw";
 	else if (trace->lossless)
 		option = "--lossless";
 	else if (trace->insns)

@@ -142,6 +142,8 @@ struct xenpt_error *vpt_check_trace(uint64_t caps, const struct hv_trace *trace)
 		option = "--mtc: this CPU has no MTC packets (CPUID.14H:EBX[3])";
 	else if (trace->cyc >= 0 && !(caps & XENPT_CAP_CYC))
 		option = "--cyc: this CPU has no CYC packets (CPUID.14H:EBX[1])";
+	else if (trace->ptw && !(caps & XENPT_CAP_PTWRITE))
+		option = "--ptw: this CPU has no PTW packets (CPUID.14H:EBX[4])";
 	else if (trace->insns && caps & XENPT_CAP_EPT)
 		option = "--insns: this CPU has PT, and does not count instructions: "
 			 "give --duration or --max-size";

@@ -162,10 +162,11 @@ static void test_one_vcpu(void **state)
 
 static void check_refuses(struct hv_domain *domain, const char *takes)
 {
-	static const char *const names[] = { "--cr3",      "--filter", "--mtc",   "--cyc",
-					     "--lossless", "--insns",  "--no-pip" };
+	static const char *const names[] = { "--cr3",    "--filter",   "--mtc",
+					     "--cyc",    "--lossless", "--insns",
+					     "--no-pip", "--ptw" };
 	struct hv_trace traces[] = { TRACE_ALL, TRACE_ALL, TRACE_ALL, TRACE_ALL,
-				     TRACE_ALL, TRACE_ALL, TRACE_ALL };
+				     TRACE_ALL, TRACE_ALL, TRACE_ALL, TRACE_ALL };
 
 	traces[0].cr3 = 0x1000;
 	traces[1].range_count = 1;
@@ -174,6 +175,7 @@ static void check_refuses(struct hv_domain *domain, const char *takes)
 	traces[4].lossless = true;
 	traces[5].insns = 1000;
 	traces[6].no_pip = true;
+	traces[7].ptw = true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct xenpt_error *err = domain->ops->trace_start(domain, &traces[i]);
 

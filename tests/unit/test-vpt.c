@@ -199,6 +199,7 @@ static void test_what_the_cpu_lacks(void **state)
 		{ 7u << XENPT_CAP_RANGES_SHIFT, "--filter: this CPU cannot" },
 		{ XENPT_CAP_MTC, "--mtc: this CPU" },
 		{ XENPT_CAP_CYC, "--cyc: this CPU" },
+		{ XENPT_CAP_PTWRITE, "--ptw: this CPU" },
 		{ XENPT_CAP_INT, "--lossless: this CPU" },
 		{ XENPT_CAP_TOPA_MULTI, "--lossless: this CPU" },
 	};
@@ -209,6 +210,7 @@ static void test_what_the_cpu_lacks(void **state)
 	trace.range_count = 1;
 	trace.mtc = 3;
 	trace.cyc = 1;
+	trace.ptw = true;
 	trace.lossless = true;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		vpt_rig_init(&rig, 1);
@@ -240,6 +242,7 @@ static void test_filters(void **state)
 	trace.tsc = true;
 	trace.mtc = 5;
 	trace.cyc = 2;
+	trace.ptw = true;
 	trace.range_count = 2;
 	trace.ranges[0].lo = 0x1000;
 	trace.ranges[0].hi = 0x1fff;
@@ -251,8 +254,8 @@ static void test_filters(void **state)
 	assert_int_equal(XPT_CTL_BRANCH_EN | XPT_CTL_USER | XPT_CTL_CR3_FILTER |
 				 XPT_CTL_TSC_EN | XPT_CTL_MTC_EN |
 				 5ull << XPT_CTL_MTC_FREQ_SHIFT | XPT_CTL_CYC_EN |
-				 2ull << XPT_CTL_CYC_THRESH_SHIFT |
-				 1ull << XPT_CTL_ADDR_CFG_SHIFT(0) |
+				 2ull << XPT_CTL_CYC_THRESH_SHIFT | XPT_CTL_PTW_EN |
+				 XPT_CTL_FUP_ON_PTW | 1ull << XPT_CTL_ADDR_CFG_SHIFT(0) |
 				 1ull << XPT_CTL_ADDR_CFG_SHIFT(1),
 			 vpt->ctl);
 	assert_int_equal(0x1234fe0, vpt->cr3_match);

@@ -11,9 +11,9 @@
 /* What VPT_SIZE takes: a table, and its regions. */
 #define VPT_PAGES 5
 
-#define VPT_CAPS                                                                \
-	(XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_CR3_FILTER | XENPT_CAP_MTC | \
-	 XENPT_CAP_CYC | XENPT_CAP_TOPA_MULTI | XENPT_CAP_INT |                 \
+#define VPT_CAPS                                                                    \
+	(XENPT_CAP_EPT | XENPT_CAP_PIP | XENPT_CAP_CR3_FILTER | XENPT_CAP_MTC |     \
+	 XENPT_CAP_CYC | XENPT_CAP_PTWRITE | XENPT_CAP_TOPA_MULTI | XENPT_CAP_INT | \
 	 2u << XENPT_CAP_RANGES_SHIFT)
 
 /* … of a CPU that has no PT. */

@@ -425,6 +425,8 @@ static bool ctl_is_known(uint64_t ctl)
 		known |= XPT_CTL_MTC_EN | 15ull << XPT_CTL_MTC_FREQ_SHIFT;
 	if (caps & XENPT_CAP_CYC)
 		known |= XPT_CTL_CYC_EN | 15ull << XPT_CTL_CYC_THRESH_SHIFT;
+	if (caps & XENPT_CAP_PTWRITE)
+		known |= XPT_CTL_PTW_EN | XPT_CTL_FUP_ON_PTW;
 	for (unsigned int i = 0; i < (caps >> XENPT_CAP_RANGES_SHIFT & 7); i++)
 		known |= 15ull << XPT_CTL_ADDR_CFG_SHIFT(i);
 	return !(ctl & ~known);
