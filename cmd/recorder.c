@@ -163,13 +163,15 @@ static struct xenpt_error *sample(struct recorder *recorder)
 	struct hv_domain *domain = recorder->domain;
 
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
-		uint32_t id = recorder->vcpus.data[i].id;
+		struct recorder_vcpu *vcpu = &recorder->vcpus.data[i];
 		struct xenpt_registers regs = {};
+		uint32_t id = vcpu->id;
 
 		XENPT_TRY(xenpt_error_prepend(domain->ops->registers(domain, id, &regs),
 					      "vCPU %u", id));
 		/* One that is offline has none. */
-		if (memcmp(&regs, &none, sizeof(regs)) == 0)
+		vcpu->offline = memcmp(&regs, &none, sizeof(regs)) == 0;
+		if (vcpu->offline)
 			continue;
 		record_pages_hint(recorder->pages, &regs);
 		XENPT_TRY(xenpt_writer_registers(recorder->writer, id, &regs));
@@ -346,18 +348,28 @@ static void take_signal(struct recorder *recorder)
 		recorder->end = RECORDER_END_SIGNAL;
 }
 
+/* One that was offline, and did nothing since, is not waited for. */
+static bool idles(const struct recorder *recorder, const struct recorder_vcpu *vcpu)
+{
+	return recorder->options.trace.insns && vcpu->offline && !vcpu->ring.last &&
+	       !vcpu->troubles;
+}
+
 /* None is traced any more; *@done_ret: of one at least that was to be so. */
 static bool all_ended(const struct recorder *recorder, bool *done_ret)
 {
+	bool any = false;
+
 	*done_ret = false;
 	for (size_t i = 0; i < recorder->vcpus.count; i++) {
 		const struct recorder_vcpu *vcpu = &recorder->vcpus.data[i];
 
-		if (!vcpu->given_up && !vcpu->done)
+		if (!vcpu->given_up && !vcpu->done && !idles(recorder, vcpu))
 			return false;
+		any |= vcpu->given_up || vcpu->done;
 		*done_ret |= vcpu->done;
 	}
-	return true;
+	return any;
 }
 
 /* Limits of the recording itself. */

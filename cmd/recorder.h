@@ -53,8 +53,9 @@ struct recorder_vcpu {
 	struct ring ring;
 	unsigned int troubles; /* tables rewritten, faults: too many end its trace */
 	bool given_up;
-	bool gone; /* its domain was destroyed, and the file says so */
-	bool done; /* as many instructions as were asked for have run */
+	bool gone;    /* its domain was destroyed, and the file says so */
+	bool done;    /* as many instructions as were asked for have run */
+	bool offline; /* when its registers were last asked for */
 	unsigned int
 		broken; /* --flight: why what was there before is lost; 0: it is not */
 

@@ -235,6 +235,37 @@ static void test_software(void **state)
 	}
 }
 
+static void come_online(struct xen_script *script, const char *name, void *arg)
+{
+	struct recording *r = arg;
+
+	if (r->steps == 4)
+		r->rig.guest->vcpus[1].offline = false;
+	run_guest(script, name, arg);
+}
+
+/* A vCPU that is offline does not run: only if it does is it waited for. */
+static void test_software_offline(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		bool online = i & 1;
+		struct recording r;
+
+		software_init(&r, 2, 5 * STEP);
+		r.end_at = 200;
+		r.options.flight = i & 2;
+		r.rig.guest->vcpus[1].offline = true;
+		if (online)
+			r.rig.script->on_call = come_online;
+		record(&r);
+		check_error(r.err);
+		assert_int_equal(RECORDER_END_INSNS, r.end);
+		assert_int_equal(5 * STEP, r.rig.written[0]);
+		assert_int_equal(online ? 5 * STEP : 0, r.rig.written[1]);
+		recording_deinit(&r);
+	}
+}
+
 static void fault(struct rig *rig)
 {
 	rig->guest->vcpus[0].vpt.fault = true;
@@ -330,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_tampers_always),
 		cmocka_unit_test(test_flight),
 		cmocka_unit_test(test_software),
+		cmocka_unit_test(test_software_offline),
 		cmocka_unit_test(test_spent_in_trouble),
 		cmocka_unit_test(test_trouble_before),
 	};

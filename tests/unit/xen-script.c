@@ -250,7 +250,7 @@ size_t xen_script_trace(struct script_domain *domain, uint32_t vcpu, const void 
 {
 	struct script_vcpu *cpu = &domain->vcpus[vcpu];
 	const uint8_t *bytes = data;
-	bool held = domain->pauses ||
+	bool held = domain->pauses || cpu->offline ||
 		    domain->flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying);
 
 	if (domain->used && !held && cpu->vpt.set_up)
