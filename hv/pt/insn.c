@@ -119,7 +119,7 @@ enum xpt_insn_class xpt_insn_class(const uint8_t *bytes, size_t size, bool wide)
 
 /* ---- how long it is, and where it leads -------------------------------------- */
 
-/* Of a branch, an interrupt, or what loads SS; size 0: of another, or a part of one. */
+/* Of what xpt_insn_size() is for; size 0: of another, or a part of one. */
 struct form {
 	size_t size;
 	size_t displacement; /* bytes at its end; 0: it has none */
@@ -171,12 +171,75 @@ unsigned int xpt_insn_opcode(const uint8_t *bytes, size_t size, bool wide)
 	return bytes[i] == 0x0f ? 0x0f00u | bytes[i + 1] : bytes[i];
 }
 
+/* Near and direct: the size of its opcode; 0: it is none. */
+static size_t branch_opcode(const uint8_t *at, size_t left, struct form *form)
+{
+	switch (at[0]) {
+	case 0x70 ... 0x7f:
+	case 0xe0 ... 0xe3:
+	case 0xeb:
+		form->displacement = 1;
+		return 1;
+	case 0xe8:
+	case 0xe9:
+		form->displacement = form->data16 ? 2 : 4;
+		return 1;
+	case 0x0f:
+		if (left < 2 || at[1] < 0x80 || at[1] > 0x8f)
+			return 0;
+		form->displacement = form->data16 ? 2 : 4;
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+/* The same of an indirect near call, and of LSS and MOV to SS. */
+static size_t modrm_opcode(const uint8_t *at, size_t left)
+{
+	if (left < 2)
+		return 0;
+	if (at[0] == 0x0f)
+		return at[1] == 0xb2 ? 2 : 0;
+	return (at[0] == 0x8e || at[0] == 0xff) && (at[1] >> 3 & 7) == 2 ? 1 : 0;
+}
+
+/* The same of the others, with what follows it. */
+static size_t plain_size(uint8_t opcode, bool wide)
+{
+	switch (opcode) {
+	case 0x17: /* POP SS */
+	case 0xce:
+		return wide ? 0 : 1;
+	case 0xcc:
+	case 0xf1:
+		return 1;
+	case 0xcd:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+static size_t rest_size(const uint8_t *at, size_t left, bool wide, bool addr16,
+			struct form *form)
+{
+	size_t size = branch_opcode(at, left, form), more;
+
+	if (size)
+		return size + form->displacement;
+	size = modrm_opcode(at, left);
+	if (!size)
+		return plain_size(at[0], wide);
+	more = modrm_size(at + size, left - size, addr16);
+	return more ? size + more : 0;
+}
+
 static struct form form_of(const uint8_t *bytes, size_t size, bool wide, bool csd)
 {
 	struct form form = { .data16 = !wide && !csd };
 	bool addr16 = form.data16;
-	size_t i = 0, more = 0;
-	bool modrm = false;
+	size_t i = 0, rest;
 
 	for (; i < size && is_prefix(bytes[i], wide); i++) {
 		if (bytes[i] == 0x66 && !wide) /* Intel: no effect on near branches */
@@ -186,51 +249,9 @@ static struct form form_of(const uint8_t *bytes, size_t size, bool wide, bool cs
 	}
 	if (i == size)
 		return form;
-	switch (bytes[i++]) {
-	case 0x70 ... 0x7f:
-	case 0xe0 ... 0xe3:
-	case 0xeb:
-		form.displacement = 1;
-		break;
-	case 0xe8:
-	case 0xe9:
-		form.displacement = form.data16 ? 2 : 4;
-		break;
-	case 0x0f:
-		if (i == size)
-			return form;
-		if (bytes[i] >= 0x80 && bytes[i] <= 0x8f) {
-			i++;
-			form.displacement = form.data16 ? 2 : 4;
-			break;
-		}
-		if (bytes[i++] != 0xb2) /* LSS */
-			return form;
-		modrm = true;
-		break;
-	case 0x8e: /* MOV to a segment register */
-	case 0xff:
-		modrm = true;
-		break;
-	case 0xcd:
-		more = 1;
-		break;
-	case 0x17: /* POP SS */
-	case 0xcc:
-	case 0xce:
-	case 0xf1:
-		break;
-	default:
-		return form;
-	}
-	if (modrm) {
-		more = modrm_size(bytes + i, size - i, addr16);
-		if (!more)
-			return form;
-	}
-	more += form.displacement;
-	if (more <= size - i)
-		form.size = i + more;
+	rest = rest_size(bytes + i, size - i, wide, addr16, &form);
+	if (rest && rest <= size - i)
+		form.size = i + rest;
 	return form;
 }
 

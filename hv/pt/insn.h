@@ -36,8 +36,8 @@ unsigned int xpt_insn_opcode(const uint8_t *bytes, size_t size, bool wide);
 
 /*
  * How many of the @size bytes are the instruction, for those of which it has to be known:
- * near branches that are direct, and calls; INT n, INT1, INT3, INTO; what loads SS. 0: it
- * is not one of them, or not all of one. @wide: 64-bit mode; @csd: else, CS.D.
+ * direct near branches, near calls; INT n, INT1, INT3, INTO; POP, MOV and LSS to SS. 0:
+ * it is not one of them, or not all of one. @wide: 64-bit mode; @csd: else, CS.D.
  */
 size_t xpt_insn_size(const uint8_t *bytes, size_t size, bool wide, bool csd);
 
