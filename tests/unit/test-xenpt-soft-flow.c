@@ -328,6 +328,33 @@ static void gone_asleep(struct guest *guest, bool mtf)
 }
 STEPPED_TESTS(gone_asleep)
 
+static bool injects(struct guest *guest, uint64_t flags)
+{
+	host_code_start(guest->v, CODE, STACK);
+	regs(guest)->rflags |= flags;
+	assert_true(host_run(guest->v, 1));
+	return host_vmcs_read(guest->v, VM_ENTRY_INTR_INFO) & INTR_INFO_VALID_MASK;
+}
+
+/*
+ * INT n in virtual-8086 mode: the CPU, which injects it, does not look at IOPL. So it is
+ * run; with TF nobody sees the handler that it may have.
+ */
+static void virtual_86(struct guest *guest, bool mtf)
+{
+	PUT(guest, CODE, "\xcd\x80" NOP NOP);
+	assert_int_equal(injects(guest, 0), !mtf);
+	host_stop(guest->v);
+	assert_int_equal(injects(guest, X86_EFLAGS_VM | X86_EFLAGS_IOPL), !mtf);
+	host_stop(guest->v);
+	assert_int_equal(injects(guest, X86_EFLAGS_VM | 0x2000), 0);
+	assert_true(host_step_to(guest->v, IDT + 0x80 * 16, 1));
+	host_cycle(guest->v);
+	host_stop(guest->v);
+	assert_int_equal(count(guest, "ovf"), mtf ? 0 : 3);
+}
+STEPPED_TESTS(virtual_86)
+
 /* ---- real mode, on a CPU that cannot run it ---- */
 
 /* Xen intercepts all exceptions in it, to emulate what they come of. */
@@ -502,6 +529,7 @@ int main(void)
 		STEPPED_CASES(real_mode),
 		STEPPED_CASES(gone_asleep),
 		STEPPED_CASES(segment),
+		STEPPED_CASES(virtual_86),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 #define X86_EFLAGS_MBS 0x2
 #define X86_EFLAGS_TF 0x100
 #define X86_EFLAGS_IF 0x200
+#define X86_EFLAGS_IOPL 0x3000
+#define X86_EFLAGS_VM 0x20000
 #define EFER_LMA (1ull << 10)
 
 #define TRAP_debug 1

@@ -62,6 +62,7 @@ enum xenpt_flow {
     XENPT_FLOW_SYSRET,  /* takes it from R11 */
     XENPT_FLOW_SYSCALL, /* shows it in R11 */
     XENPT_FLOW_INT,     /* INT n: the handler would run without it */
+    XENPT_FLOW_INT_86,  /* and does: where that may be in virtual-8086 mode */
 };
 
 /* Software mode. */

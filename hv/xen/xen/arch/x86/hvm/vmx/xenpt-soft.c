@@ -145,7 +145,8 @@ static void tell(struct vcpu *v, struct xenpt_vcpu *xp)
         xpt_soft_event(&step->gen, now->ip, &step->at);
     else if ( step->stepped || step->at.ip != now->ip )
     {
-        if ( !feed(step) )
+        if ( (step->by == XENPT_BY_TF && step->flow == XENPT_FLOW_INT_86) ||
+             !feed(step) )
             xpt_soft_lost(&step->gen, &step->at);
         spend(xp);
     }

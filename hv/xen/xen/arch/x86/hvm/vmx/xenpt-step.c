@@ -119,10 +119,23 @@ static enum xenpt_flow flow_of(const struct xpt_cpu_state *now,
     }
 }
 
-/* An INT n that is one: all before its two bytes are prefixes. */
-static bool is_locked(const struct xpt_insn *insn)
+/*
+ * Of an INT n: #PF of the part that is not there, and #UD, are not what is injected.
+ * Nor is the #GP, or where VME leads, in virtual-8086 mode (SDM, "Details of
+ * Vectored-Event Injection": there IOPL is not looked at).
+ */
+static enum xenpt_flow flow_of_int(const struct xpt_insn *insn, bool whole)
 {
-    return memchr(insn->bytes, 0xf0, insn->size - 2);
+    unsigned long flags = guest_cpu_user_regs()->rflags;
+
+    /* All before its two bytes are prefixes: LOCK is one. */
+    if ( !whole || memchr(insn->bytes, 0xf0, insn->size - 2) )
+        return XENPT_FLOW_PLAIN;
+    if ( (flags & X86_EFLAGS_VM) &&
+         (flags & X86_EFLAGS_IOPL) != X86_EFLAGS_IOPL )
+        return XENPT_FLOW_INT_86;
+
+    return XENPT_FLOW_INT;
 }
 
 void xenpt_step_prepare(struct vcpu *v, struct xenpt_vcpu *xp)
@@ -139,9 +152,8 @@ void xenpt_step_prepare(struct vcpu *v, struct xenpt_vcpu *xp)
     flow = flow_of(&now, &insn);
 
     whole = cut(&now, &insn);
-    /* #PF of the part that is not there, #UD: not what is injected. */
-    if ( flow == XENPT_FLOW_INT && (!whole || is_locked(&insn)) )
-        flow = XENPT_FLOW_PLAIN;
+    if ( flow == XENPT_FLOW_INT )
+        flow = flow_of_int(&insn, whole);
 
     if ( whole && !cpu_has_monitor_trap_flag &&
          xpt_insn_class(insn.bytes, insn.size, now.csl) == XPT_INSN_OTHER )
