@@ -52,12 +52,12 @@ static void put_around(const struct comparison *cmp, const struct path_piece *pi
 	}
 }
 
-static bool is_doubted(const struct comparison *cmp, const struct path_seen *seen)
+static bool is_doubted(const struct comparison *cmp, uint64_t offset)
 {
 	for (size_t i = 0; i < cmp->decoded->doubts.count; i++) {
 		const struct path_doubt *doubt = &cmp->decoded->doubts.data[i];
 
-		if (doubt->since <= seen->offset && seen->offset <= doubt->to)
+		if (doubt->since <= offset && offset <= doubt->to)
 			return true;
 	}
 	return false;
@@ -68,7 +68,7 @@ static void differs(struct comparison *cmp, const struct path_piece *piece, size
 {
 	const struct path_seen *seen = &cmp->decoded->seen.data[at];
 
-	if (!is_doubted(cmp, seen))
+	if (!is_doubted(cmp, seen->offset))
 		cmp->ret->undoubted++;
 	if (cmp->ret->differences++ >= SHOWN)
 		return;
@@ -177,6 +177,16 @@ static void compare_piece(struct comparison *cmp, const struct path_piece *piece
 	cmp->next = end + cmp->base;
 }
 
+static void count_undoubted_errors(struct comparison *cmp)
+{
+	for (size_t i = 0; i < cmp->decoded->errors.count; i++) {
+		const struct path_error *error = &cmp->decoded->errors.data[i];
+
+		if (!error->code || !is_doubted(cmp, error->offset))
+			cmp->ret->undoubted++;
+	}
+}
+
 void path_compare(const struct path_text *text, const struct path_decoded *decoded,
 		  struct path_result *ret)
 {
@@ -185,4 +195,5 @@ void path_compare(const struct path_text *text, const struct path_decoded *decod
 	*ret = (struct path_result){};
 	for (size_t i = 0; i < decoded->pieces.count; i++)
 		compare_piece(&cmp, &decoded->pieces.data[i]);
+	count_undoubted_errors(&cmp);
 }

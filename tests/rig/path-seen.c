@@ -135,6 +135,24 @@ static struct xenpt_error *take_doubt(struct reader *reader,
 	return NULL;
 }
 
+static struct xenpt_error *take_error(struct reader *reader,
+				      const struct xenpt_event *event)
+{
+	struct path_error *error = array_add(&reader->decoded->errors);
+
+	if (!error)
+		return xenpt_error_no_memory();
+	*error = (struct path_error){
+		.offset = event->offset,
+		.code = event->reason == XENPT_TROUBLE_NO_CODE ||
+			event->reason == XENPT_TROUBLE_BAD_CODE ||
+			event->reason == XENPT_TROUBLE_BAD_FLOW ||
+			event->reason == XENPT_TROUBLE_ENDLESS,
+	};
+	piece_end(reader);
+	return NULL;
+}
+
 static struct xenpt_error *take_event(struct reader *reader,
 				      const struct xenpt_event *event)
 {
@@ -151,9 +169,7 @@ static struct xenpt_error *take_event(struct reader *reader,
 		piece_end(reader);
 		break;
 	case XENPT_EVENT_ERROR:
-		reader->decoded->errors++;
-		piece_end(reader);
-		break;
+		return take_error(reader, event);
 	case XENPT_EVENT_OVERFLOW:
 		reader->decoded->overflows++;
 		piece_end(reader);
@@ -190,4 +206,5 @@ void path_decoded_deinit(struct path_decoded *decoded)
 	array_deinit(&decoded->seen);
 	array_deinit(&decoded->pieces);
 	array_deinit(&decoded->doubts);
+	array_deinit(&decoded->errors);
 }

@@ -50,11 +50,17 @@ struct path_doubt {
 	uint64_t since, to; /* offsets */
 };
 
+struct path_error {
+	uint64_t offset;
+	bool code; /* what does not fit, as another process' does not */
+};
+
 struct path_decoded {
 	ARRAY(struct path_seen) seen;
 	ARRAY(struct path_piece) pieces;
 	ARRAY(struct path_doubt) doubts;
-	uint64_t insns, gaps, errors, overflows;
+	ARRAY(struct path_error) errors;
+	uint64_t insns, gaps, overflows;
 };
 
 /* Of vCPU 0. */
@@ -73,7 +79,8 @@ struct path_result {
 	uint64_t lost;        /* … in pieces without a beacon */
 	uint64_t first, last; /* numbers */
 	uint64_t differences;
-	uint64_t undoubted; /* of them, those that the recording does not doubt */
+	/* Of them and of errors, those that no doubt of the recording explains. */
+	uint64_t undoubted;
 };
 
 /* Prints the first differences. */

@@ -10,8 +10,8 @@
  *	--spaces=N	… of so many processes: 2
  *	--whole		from the guest's first entry to its last
  *	--holes		gaps, errors and overflows are no failure
- *	--wrong		it has to differ, and the recording to doubt each place where it
- *does
+ *	--wrong		it has to differ, or its code not to fit, and the recording to
+ *			doubt each place where that is so
  *
  * Exit status: 0 as it should be, 1 not, 2 wrong usage, 99 other trouble.
  */
@@ -64,11 +64,12 @@ static void put_result(const struct path_text *text, const struct path_decoded *
 	printf("not compared: %" PRIu64 " older, %" PRIu64 " newer, %" PRIu64
 	       " unknown, %" PRIu64 " without a beacon\n",
 	       result->older, result->newer, result->unknown, result->lost);
-	printf("%" PRIu64 " instructions, %zu pieces, %" PRIu64 " gaps, %" PRIu64
-	       " errors, %" PRIu64 " overflows, %zu doubts; the log ends at %" PRIu32
-	       "\n",
-	       decoded->insns, decoded->pieces.count, decoded->gaps, decoded->errors,
-	       decoded->overflows, decoded->doubts.count, text->header.count - 1);
+	printf("%" PRIu64 " instructions, %zu pieces, %" PRIu64
+	       " gaps, %zu errors, %" PRIu64
+	       " overflows, %zu doubts; the log ends at %" PRIu32 "\n",
+	       decoded->insns, decoded->pieces.count, decoded->gaps,
+	       decoded->errors.count, decoded->overflows, decoded->doubts.count,
+	       text->header.count - 1);
 }
 
 static bool require(bool good, const char *what)
@@ -105,7 +106,7 @@ static bool is_exact(const struct options *options, const struct path_text *text
 	good &= require(!result->differences, "differences");
 	good &= require(!decoded->doubts.count, "address spaces are doubted");
 	good &= require(is_unknown_fair(text, decoded, result), "too much is unknown");
-	good &= require(options->holes || (!decoded->gaps && !decoded->errors &&
+	good &= require(options->holes || (!decoded->gaps && !decoded->errors.count &&
 					   !decoded->overflows && !result->lost),
 			"holes");
 	if (options->whole) {
@@ -119,10 +120,14 @@ static bool is_exact(const struct options *options, const struct path_text *text
 
 static bool is_wrong(const struct path_decoded *decoded, const struct path_result *result)
 {
-	bool good = require(result->differences, "nothing differs");
+	bool good =
+		require(result->differences || decoded->errors.count, "nothing differs");
 
+	printf("wrong: %" PRIu64 " differences and %zu errors, %" PRIu64
+	       " of them not doubted\n",
+	       result->differences, decoded->errors.count, result->undoubted);
 	good &= require(decoded->doubts.count, "nothing is doubted");
-	good &= require(!result->undoubted, "something differs that is not doubted");
+	good &= require(!result->undoubted, "something is wrong that is not doubted");
 	return good;
 }
 
