@@ -107,7 +107,7 @@ static bool compare_entry(struct comparison *cmp, const struct path_piece *piece
 	const struct path_entry *entry = path_text_find(cmp->text, number);
 
 	if (number >= end) {
-		cmp->ret->newer++;
+		cmp->ret->newer += at - piece->first < piece->certain;
 	} else if (number + PATH_SLOTS < end) {
 		cmp->ret->older++;
 	} else if (!entry || !seen->address) {

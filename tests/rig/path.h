@@ -74,7 +74,7 @@ struct path_result {
 	uint64_t compared, spaces, changes;
 	uint64_t kernel;      /* of those compared */
 	uint64_t older;       /* decoded, but not in the log any more */
-	uint64_t newer;       /* … not in the log yet */
+	uint64_t newer;       /* … not in the log yet, but certain */
 	uint64_t unknown;     /* … in the log, but the call or the entry is missing */
 	uint64_t lost;        /* … in pieces without a beacon */
 	uint64_t first, last; /* numbers */

@@ -105,6 +105,7 @@ static bool is_exact(const struct options *options, const struct path_text *text
 
 	good &= require(!result->differences, "differences");
 	good &= require(!decoded->doubts.count, "address spaces are doubted");
+	good &= require(!result->newer, "entries that the log does not have yet");
 	good &= require(is_unknown_fair(text, decoded, result), "too much is unknown");
 	good &= require(options->holes || (!decoded->gaps && !decoded->errors.count &&
 					   !decoded->overflows && !result->lost),
