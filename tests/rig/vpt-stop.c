@@ -3,8 +3,9 @@
  * Tables of several pages, in no order, with regions of several sizes, in none either;
  * the last of them stops the trace:
  *
- *	table 0: | 4k INT | 8k | END ─▶ table 2: | 4k | END ─▶ table 1: | 4k INT | 4k STOP
- *|
+ *	table 0: | 4k INT | 8k | END ─▶
+ *	table 2: | 4k | END ─▶
+ *	table 1: | 4k INT | 4k STOP |
  *
  * A running guest gets frames for them, and loses them again, without the trace.
  */
@@ -150,6 +151,25 @@ static void copy_trace(const struct stop *stop, uint8_t trace[AT_STOP])
 	}
 }
 
+/* Listed for the guard, and ended here, only if it is ours to end. */
+static struct xenpt_error *begin(struct stop *stop)
+{
+	volatile bool *ours = &stop->xen->guard->list->set_up[0];
+	uint64_t table = stop->gfn * PAGE, flags = XENPT_SETUP_SOFT;
+	uint64_t base = 0, pointers = 0;
+	int errnum;
+
+	if (op(stop, XEN_DOMCTL_vmtrace_xenpt_position, &base, &pointers) == 0)
+		return xenpt_error_os(EBUSY, "setup");
+	*ours = true;
+	if (op(stop, XEN_DOMCTL_vmtrace_xenpt_setup, &table, &flags) == 0)
+		return NULL;
+	errnum = errno;
+	if (errnum == EBUSY)
+		*ours = false;
+	return xenpt_error_os(errnum, "setup");
+}
+
 static struct xenpt_error *set_up(struct stop *stop)
 {
 	struct xen_domain *xen = stop->xen;
@@ -160,9 +180,7 @@ static struct xenpt_error *set_up(struct stop *stop)
 	XENPT_TRY(xen_frames_add(xen, stop->gfn, FRAMES));
 	XENPT_TRY(map_frames(stop));
 	write_tables(stop);
-	xen->guard->list->set_up[0] = true;
-	XENPT_TRY(expect(stop, "setup", 0, XEN_DOMCTL_vmtrace_xenpt_setup,
-			 stop->gfn * PAGE, XENPT_SETUP_SOFT));
+	XENPT_TRY(begin(stop));
 	if (op(stop, XEN_DOMCTL_vmtrace_xenpt_evtchn, NULL, &port) < 0)
 		return xenpt_error_os(errno, "evtchn");
 	return vpt_events_open(xen, &stop->events, (uint32_t)port);
@@ -174,7 +192,8 @@ static void tear_down(struct stop *stop)
 	struct xen_domain *xen = stop->xen;
 
 	vpt_events_close(&stop->events);
-	if (op(stop, XEN_DOMCTL_vmtrace_xenpt_teardown, NULL, NULL) < 0)
+	if (xen->guard->list->set_up[0] &&
+	    op(stop, XEN_DOMCTL_vmtrace_xenpt_teardown, NULL, NULL) < 0)
 		return;
 	xen->guard->list->set_up[0] = false;
 	if (stop->at)
