@@ -5,7 +5,6 @@
 
 test_name=${1##*/}
 work=/tmp/$test_name
-hypervisor=$(cat /rig/hypervisor) # "stock" or "patched"
 number_file=/tmp/number # of the last result: of all tests
 mkdir -p "$work"
 cd "$work" || exit 99
