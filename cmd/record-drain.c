@@ -165,7 +165,7 @@ static unsigned int stop_reason(const struct hv_position *position)
 
 /*
  * Begin with an empty ring after a stop; too many that are the guest's doing end it. One
- * that is done would have no budget any more, which means that it has no limit.
+ * that is done has no budget to go on with.
  */
 static struct xenpt_error *begin_anew(struct recorder *recorder,
 				      struct recorder_vcpu *vcpu, unsigned int reason)

@@ -278,7 +278,7 @@ static void start(struct script_domain *domain, struct script_vpt *vpt)
 	xpt_topa_init(&vpt->topa, &mem_ops, domain, vpt->base, XPT_MASK_PTRS_LOW, 0,
 		      false, 46, !(xen_script->vpt_caps & XENPT_CAP_TOPA_MULTI));
 	vpt->consumed = 0;
-	vpt->waits = vpt->fault = vpt->spent = false;
+	vpt->waits = vpt->fault = false;
 }
 
 static bool ended(const struct script_vpt *vpt)
@@ -515,6 +515,7 @@ static int control(struct script_domain *domain, struct script_vpt *vpt, uint32_
 		if (!(vpt->flags & XENPT_SETUP_SOFT))
 			return EINVAL;
 		vpt->insns = *value;
+		vpt->spent = false;
 		return 0;
 	case XEN_DOMCTL_vmtrace_xenpt_teardown:
 		tear_down(domain, vpt);
