@@ -457,7 +457,7 @@ static struct xenpt_error *vpt_restart(struct hv_domain *domain, uint32_t vcpu)
 {
 	struct xen_domain *xen = xen_domain_of(domain);
 	struct vpt_buffer *buffer;
-	bool spent;
+	bool spent = false;
 
 	XENPT_TRY(find_buffer(xen, vcpu, &buffer));
 	XENPT_TRY(disable(xen, vcpu));
