@@ -21,11 +21,12 @@ static const char *remedy(int errnum)
 	case EXDEV:
 		return "a guest that may run guests of its own cannot be traced: take "
 		       "\"nestedhvm = 1\" out of its xl.cfg, and start it anew";
-	case EOPNOTSUPP:
+	case ENXIO:
 		return "Xen traces only domains with hardware-assisted paging: put "
 		       "\"hap = 1\" into its xl.cfg, and start it anew; the CPU needs "
 		       "EPT";
 	case EFAULT:
+	case ERANGE:
 	case EDOM:
 		return "Xen does not take the buffer: its pages were changed or taken "
 		       "away meanwhile, which the guest's kernel can do";
@@ -106,7 +107,7 @@ static const char *why_not(struct xen_host *host, const xc_domaininfo_t *info)
 	if (why)
 		return why;
 	if (!(info->flags & XEN_DOMINF_hap))
-		return remedy(EOPNOTSUPP);
+		return remedy(ENXIO);
 	return NULL;
 }
 

@@ -27,7 +27,7 @@ static void test_domains(void **state)
 	refuse_all(guest, d, -ESRCH);
 	d->is_dying = 0;
 	d->hap = false;
-	refuse_all(guest, d, -EOPNOTSUPP);
+	refuse_all(guest, d, -ENXIO);
 	d->hap = true;
 	d->hvm = false;
 	refuse_all(guest, d, -EOPNOTSUPP);

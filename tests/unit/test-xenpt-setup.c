@@ -91,7 +91,7 @@ static void test_busy(void **state)
 	assert_int_equal(status(guest), XENPT_STATUS_TOTAL);
 }
 
-/* ---- EFAULT ---- */
+/* ---- EFAULT, ERANGE ---- */
 
 static void test_absent(void **state)
 {
@@ -100,16 +100,16 @@ static void test_absent(void **state)
 	refused(guest, -EFAULT, 0);
 	add_ring(guest, 4, INT);
 	host_page_take(guest->d, REGION / PAGE + 3);
-	refused(guest, -EFAULT, 0);
+	refused(guest, -ERANGE, 0);
 	/* A table that leads out of the guest. */
 	add_ring(guest, 4, INT);
 	entry(guest, TABLE, 2, TABLE_2 | END);
-	refused(guest, -EFAULT, 0);
+	refused(guest, -ERANGE, 0);
 	/* A large region whose last page is not there. */
 	add_pages(guest, REGION, 7 * PAGE);
 	entry(guest, TABLE, 0, REGION | SIZE(3));
 	entry(guest, TABLE, 1, TABLE | END);
-	refused(guest, -EFAULT, 0);
+	refused(guest, -ERANGE, 0);
 	add_pages(guest, REGION + 7 * PAGE, PAGE);
 	taken(guest, 0);
 }
@@ -131,20 +131,21 @@ static void test_kinds_of_pages(void **state)
 
 	for (size_t i = 0; i < ALL(where); i++) {
 		const unsigned long gfn = where[i] / PAGE;
+		const int want = i ? -ERANGE : -EFAULT;
 
 		add_ring(guest, 4, INT);
 		for (size_t k = 0; k < ALL(kinds); k++) {
 			host_page_set(guest->d, gfn, kinds[k], p2m_access_rwx);
-			refused(guest, -EFAULT, 0);
+			refused(guest, want, 0);
 		}
 		for (size_t k = 0; k < ALL(accesses); k++) {
 			host_page_set(guest->d, gfn, p2m_ram_rw, accesses[k]);
-			refused(guest, -EFAULT, 0);
+			refused(guest, want, 0);
 		}
 		host_page_set(guest->d, gfn, p2m_ram_rw, p2m_access_rwx);
 		/* Xen's own, which the guest sees: shared info, grant tables. */
 		host_page(guest->d, gfn)->xenheap = true;
-		refused(guest, -EFAULT, 0);
+		refused(guest, want, 0);
 		host_page(guest->d, gfn)->xenheap = false;
 		taken(guest, 0);
 	}
@@ -160,7 +161,7 @@ static void test_type_taken(void **state)
 	pg = host_page(guest->d, REGION / PAGE);
 	pg->type = PGT_writable_page + 1;
 	pg->types = 1;
-	assert_int_equal(set_up(guest, 0), -EFAULT);
+	assert_int_equal(set_up(guest, 0), -ERANGE);
 	assert_int_equal(pg->refs, 1);
 	assert_int_equal(pg->types, 1);
 	pg->types = 0;
@@ -175,7 +176,7 @@ static void test_foreign(void **state)
 
 	add_ring(guest, 4, INT);
 	host_page_map(guest->d, REGION / PAGE + 1, pg);
-	assert_int_equal(set_up(guest, 0), -EFAULT);
+	assert_int_equal(set_up(guest, 0), -ERANGE);
 	assert_int_equal(pg->refs, 2);
 	assert_int_equal(pg->types, 0);
 	host_page_take(guest->d, REGION / PAGE + 1);
@@ -189,7 +190,7 @@ static void test_shared(void **state)
 	add_ring(guest, 4, INT);
 	host_page_set(guest->d, REGION / PAGE, p2m_ram_shared, p2m_access_rwx);
 	host.successes = 4; /* the vCPU's, two tables, the copy of the ToPA table */
-	refused(guest, -EFAULT, 0);
+	refused(guest, -ERANGE, 0);
 	host.successes = HOST_ALL_SUCCEED;
 	taken(guest, 0);
 	assert_int_equal(host_page_type(guest->d, REGION / PAGE), p2m_ram_rw);

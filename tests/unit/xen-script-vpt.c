@@ -338,7 +338,7 @@ static int check_region(struct script_domain *domain, uint64_t entry, uint64_t *
 		return EDOM;
 	for (uint64_t i = 0; i < length; i += PAGE) {
 		if (!xen_script_page(domain, (base + i) / PAGE))
-			return EFAULT;
+			return ERANGE;
 	}
 	*size += length;
 	return 0;
@@ -358,7 +358,7 @@ static int walk(struct script_domain *domain, uint64_t first, struct script_vpt 
 			return EDOM;
 		for (size_t i = 0; i < PAGE / 8 && !errnum; i++) {
 			if (!read_guest(domain, table + 8 * i, &entry, 8))
-				return EFAULT;
+				return table == first ? EFAULT : ERANGE;
 			if (entry & XPT_TOPA_END)
 				break;
 			errnum = check_region(domain, entry, size_ret);
@@ -381,7 +381,7 @@ static int set_up(struct script_domain *domain, struct script_vcpu *vcpu, uint64
 	int errnum;
 
 	if (!(domain->flags & XEN_DOMINF_hap))
-		return EOPNOTSUPP;
+		return ENXIO;
 	if (domain->nested)
 		return EXDEV;
 	if (vcpu->active || vpt->set_up)

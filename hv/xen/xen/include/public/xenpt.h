@@ -14,7 +14,8 @@
  *    ENOENT      no such vCPU
  *    EDEADLK     the caller's own domain
  *    ESRCH       a dying domain
- *    EOPNOTSUPP  not HVM or PVH, without HAP; an operation that this Xen does not have
+ *    EOPNOTSUPP  not HVM or PVH; an operation that this Xen does not have
+ *    ENXIO       without HAP
  *    EXDEV       nested virtualization
  *    ENODATA     no setup (teardown and disable then do nothing)
  */
@@ -37,7 +38,8 @@
  * to the first table (a ring), or up to the first STOP.
  *    EBUSY   the vCPU is traced already, by whomever
  *    EEXIST  it is by the guest itself; so say all operations of a vCPU then
- *    EFAULT  a page is no RAM of the guest's that it may write
+ *    EFAULT  the first table is no RAM of the guest's that it may write
+ *    ERANGE  ... another table, or a page of a region
  *    EDOM    no ToPA: reserved bits, alignment, an END in the first entry, an END to
  *            another table than the first that was met already, a table without END in
  *            its page, a page in it twice

@@ -249,6 +249,9 @@ int xenpt_output_init(struct xenpt_output *out, struct domain *d,
     out->start = vzalloc((XENPT_PAGES_MAX + 1) * sizeof(*out->start));
     if ( out->pages && out->start )
         rc = walk(out, d, xenpt_single_entry(caps), base);
+    /* What is not there is told from what leads there. */
+    if ( rc == -EFAULT && out->nr_pages )
+        rc = -ERANGE;
     if ( !rc )
         rc = map(out);
     if ( rc )

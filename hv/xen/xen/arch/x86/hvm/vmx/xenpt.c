@@ -543,8 +543,10 @@ static int check_domain(const struct domain *d)
         return -EDEADLK; /* No vcpu_pause() */
     if ( d->is_dying )
         return -ESRCH;
-    if ( !cpu_has_vmx || !is_hvm_domain(d) || !hap_enabled(d) )
+    if ( !cpu_has_vmx || !is_hvm_domain(d) )
         return -EOPNOTSUPP;
+    if ( !hap_enabled(d) )
+        return -ENXIO;
     if ( nestedhvm_enabled(d) )
         return -EXDEV;
 
