@@ -21,13 +21,40 @@
 
 /* ---- bring-up ---- */
 
-static void differs(const struct host_model *model, int want)
+extern bool xenpt_cpu_used;
+
+static void same(const struct host_model *model)
 {
 	const unsigned int printed = host.messages;
 
 	host.cpus[1].model = *model;
-	assert_int_equal(host_cpu_init(1), want);
-	assert_int_equal(host.messages - printed, !!want);
+	assert_int_equal(host_cpu_init(1), 0);
+	assert_int_equal(host.messages, printed);
+}
+
+static uint64_t caps_of(struct domain *d)
+{
+	uint64_t key = 77, value = 77;
+
+	assert_int_equal(host_op(d, OP(caps), 12345, &key, &value), 0);
+	assert_int_equal(key, XENPT_INTERFACE_VERSION);
+	return value;
+}
+
+/* It comes up, and no PT is used; or it is refused where some is. */
+static void differs(const struct host_model *model, unsigned int cpu)
+{
+	for (unsigned int used = 0; used < 2; used++) {
+		host_end();
+		host_power_on(&host_model, true);
+		assert_int_equal(host_cpu_init(0), 0);
+		xenpt_cpu_used = used;
+		host.cpus[cpu].model = *model;
+		assert_int_equal(host_cpu_init(cpu), used ? -EINVAL : 0);
+		assert_int_equal(host.messages, 1);
+		assert_int_equal(caps_of(host.dom0) & XENPT_CAP_EPT,
+				 used ? XENPT_CAP_EPT : 0);
+	}
 }
 
 static void test_cpus_differ(void **state)
@@ -37,32 +64,47 @@ static void test_cpus_differ(void **state)
 	host_end();
 	host_power_on(&model, true);
 	assert_int_equal(host_cpu_init(0), 0);
-	differs(&model, 0);
-	model.caps.ebx0 &= ~XPT_CAP0_EBX_MTC;
-	differs(&model, -EINVAL);
-	model = host_model;
-	model.caps.eax1 = 1;
-	differs(&model, -EINVAL);
-	model = host_model;
-	model.exit &= ~VM_EXIT_CONCEAL_FROM_PT;
-	differs(&model, -EINVAL);
-	model = host_model;
-	model.entry &= ~VM_ENTRY_CONCEAL_FROM_PT;
-	differs(&model, -EINVAL);
-	model = host_model;
-	model.secondary &= ~SECONDARY_EXEC_PT_USE_GPA;
-	differs(&model, -EINVAL);
-	model = host_model;
-	model.misc = 0;
-	differs(&model, -EINVAL);
+	same(&model);
 	/* Controls of which PT has none. */
-	model = host_model;
 	model.exit &= ~0xffu;
-	differs(&model, 0);
+	same(&model);
 	/* The first CPU, when it comes back from sleep. */
 	assert_int_equal(host_cpu_init(0), 0);
-	host.cpus[0].model.caps.ebx0 = 0;
-	assert_int_equal(host_cpu_init(0), -EINVAL);
+	model = host_model;
+	model.caps.ebx0 = 0;
+	differs(&model, 0);
+	model = host_model;
+	model.caps.ebx0 &= ~XPT_CAP0_EBX_MTC;
+	differs(&model, 1);
+	model = host_model;
+	model.caps.eax1 = 1;
+	differs(&model, 1);
+	model = host_model;
+	model.exit &= ~VM_EXIT_CONCEAL_FROM_PT;
+	differs(&model, 1);
+	model = host_model;
+	model.entry &= ~VM_ENTRY_CONCEAL_FROM_PT;
+	differs(&model, 1);
+	model = host_model;
+	model.secondary &= ~SECONDARY_EXEC_PT_USE_GPA;
+	differs(&model, 1);
+	model = host_model;
+	model.misc = 0;
+	differs(&model, 1);
+}
+
+/* Whoever is set up uses it, enabled or not; by software nobody does. */
+static void test_cpu_used(void **state)
+{
+	struct guest *guest = *state;
+
+	add_ring(guest, 4, INT);
+	assert_false(xenpt_cpu_used);
+	assert_int_equal(op(guest, OP(setup), TABLE, XENPT_SETUP_SOFT), 0);
+	assert_int_equal(op(guest, OP(teardown), 0, 0), 0);
+	assert_false(xenpt_cpu_used);
+	assert_int_equal(op(guest, OP(setup), TABLE, 0), 0);
+	assert_true(xenpt_cpu_used);
 }
 
 /* The first one has no PT, or is told to have none: nothing is asked of the others. */
@@ -74,24 +116,15 @@ static void test_first_has_none(void **state)
 	none.proc_trace = false;
 	host_power_on(&none, true);
 	assert_int_equal(host_cpu_init(0), 0);
-	differs(&host_model, 0);
-	differs(&none, 0);
+	same(&host_model);
+	same(&none);
 	host_end();
 	host_power_on(&host_model, false);
 	assert_int_equal(host_cpu_init(0), 0);
-	differs(&none, 0);
+	same(&none);
 }
 
 /* ---- what Xen says that they have ---- */
-
-static uint64_t caps_of(struct domain *d)
-{
-	uint64_t key = 77, value = 77;
-
-	assert_int_equal(host_op(d, OP(caps), 12345, &key, &value), 0);
-	assert_int_equal(key, XENPT_INTERFACE_VERSION);
-	return value;
-}
 
 /* For any domain, in any state. */
 static void test_caps(void **state)
@@ -450,6 +483,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, guest_setup, guest_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cpus_differ),
+		TEST(test_cpu_used),
 		TEST(test_first_has_none),
 		TEST(test_caps),
 		TEST(test_caps_of_cpus),

@@ -138,7 +138,10 @@ static bool begin(struct vcpu *v, const struct xenpt_guest *guest)
     xp->enabled = true;
     xp->reload = true;
     if ( !xenpt_is_soft(xp) )
+    {
+        xenpt_cpu_used = true;
         xenpt_write_controls(v, true);
+    }
 
     return true;
 }

@@ -156,6 +156,8 @@ struct xenpt_cpu {
     bool conceal_guest, conceal_exit, conceal_entry;
 };
 extern struct xenpt_cpu xenpt_cpu;
+/* There is, or was, a vCPU that is to use it. */
+extern bool xenpt_cpu_used;
 extern bool xenpt_opt_guest;
 void xenpt_write_controls(struct vcpu *v, bool on);
 /* Traced by whomever. */

@@ -54,6 +54,7 @@ static int __init cf_check parse_xenpt(const char *s)
 custom_param("xenpt", parse_xenpt);
 
 struct xenpt_cpu __read_mostly xenpt_cpu;
+bool __read_mostly xenpt_cpu_used;
 
 /* The bits that a capability MSR allows to be set. */
 static uint32_t allowed(unsigned int msr)
@@ -110,12 +111,16 @@ int xenpt_cpu_init(bool bsp, uint32_t secondary, uint64_t misc)
         return 0;
 
     probe(secondary, misc, &cpu);
-    if ( memcmp(&cpu, &xenpt_cpu, sizeof(cpu)) )
-    {
-        printk("VMX: Processor Trace differs between CPU%u and BSP\n",
-               smp_processor_id());
+    if ( !memcmp(&cpu, &xenpt_cpu, sizeof(cpu)) )
+        return 0;
+
+    /* Whose controls are set may come to run there: it is too late to do without. */
+    printk("VMX: Processor Trace differs between CPU%u and BSP: %s\n",
+           smp_processor_id(),
+           xenpt_cpu_used ? "the CPU is refused" : "not used");
+    if ( xenpt_cpu_used )
         return -EINVAL;
-    }
+    xenpt_cpu.available = false;
 
     return 0;
 }
@@ -270,6 +275,8 @@ static int setup(struct vcpu *v, uint64_t table, uint64_t flags)
         return -ENOMEM;
     xp->flags = flags;
     xp->caps = xenpt_is_soft(xp) ? &xenpt_soft_caps : &xenpt_cpu.caps;
+    if ( !xenpt_is_soft(xp) )
+        xenpt_cpu_used = true;
     out = &xp->out;
 
     rc = xenpt_output_init(out, v->domain, xp->caps, table);
