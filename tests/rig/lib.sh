@@ -166,13 +166,8 @@ guest_paths()
 		'kernel="/guest/xenpt-guest.elf"' 'memory=32' 'vcpus=1' "$@"
 }
 
-is_larger()
-{
-	[ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt "$2" ]
-}
-
-# record_paths NAME FILE SIZE OPTION...: until FILE has so many bytes; what it says is in
-# "saw". Then NAME, which is held for that, tells its log.
+# record_paths NAME FILE SIZE OPTION...: so many bytes of trace; what it says is in "saw".
+# Then NAME, which is held for that, tells its log.
 record_paths()
 {
 	local name=$1 file=$2 size=$3 pid status=0
@@ -180,7 +175,7 @@ record_paths()
 	rm -f "$file"
 	xenpt record -d "$name" -o "$file" "$@" >saw 2>&1 &
 	pid=$!
-	until_true 120 is_larger "$file" "$size" || note "$file is not larger than $size"
+	rig-vpt past "$name" "$size" 180 || note "it has not so many bytes"
 	xl pause "$name"
 	kill -TERM $pid
 	wait $pid || status=$?

@@ -4,7 +4,8 @@
  * or whose buffer the guest spoils. Of vCPU 0:
  *
  *	total DOMAIN			prints the bytes put out
- *	past DOMAIN N [SECONDS]		it is on, and has put out so many
+ *	past DOMAIN N [SECONDS]		it is on, and has put out so many; also of the
+ *					stock interface
  *	below DOMAIN N [SECONDS]	… fewer: it was begun anew
  *	waits DOMAIN [SECONDS]		it waits for its reader
  *	has DOMAIN GFN [SECONDS]	there is such a frame
@@ -98,11 +99,31 @@ static struct xenpt_error *total(struct target *target)
 	return NULL;
 }
 
+/* Of the stock interface, whose ring goes not around here. */
+static struct xenpt_error *past_stock(struct target *target)
+{
+	uint64_t at;
+
+	if (xen_calls->xc_vmtrace_output_position(target->host->xc, target->info.domain,
+						  0, &at) < 0)
+		return failed("output_position");
+	target->yes = at >= target->number;
+	return NULL;
+}
+
 static struct xenpt_error *past(struct target *target)
 {
-	struct vpt_seen seen;
+	struct vpt_seen seen = {};
+	struct xenpt_error *err;
+	bool is_stock;
 
-	XENPT_TRY(see(target, &seen));
+	err = see(target, &seen);
+	is_stock = err && errno == EBUSY;
+	if (is_stock) {
+		xenpt_error_destroy(err);
+		return past_stock(target);
+	}
+	XENPT_TRY(err);
 	target->yes = seen.status & XENPT_STATUS_ON && seen.status & XENPT_STATUS_TOTAL &&
 		      seen.total >= target->number;
 	return NULL;
