@@ -49,6 +49,8 @@ static void answer(struct monitor *monitor, const vm_event_request_t *request)
 
 	if (request->reason == VM_EVENT_REASON_WRITE_CTRLREG) {
 		monitor->answered++;
+		/* Xen looks here for what to deny. */
+		response.u.write_ctrlreg.index = request->u.write_ctrlreg.index;
 		if (monitor->deny && monitor->answered % monitor->deny == 0) {
 			response.flags |= VM_EVENT_FLAG_DENY;
 			monitor->denied++;
@@ -86,6 +88,20 @@ static struct xenpt_error *answer_all(struct monitor *monitor)
 
 /* ---- begin and end ------------------------------------------------------- */
 
+/* Without it a register has its new value before Xen asks, and what is denied is done. */
+static struct xenpt_error *wait_with_writes(struct monitor *monitor)
+{
+	struct xen_domctl domctl = {
+		.cmd = XEN_DOMCTL_monitor_op,
+		.domain = (domid_t)monitor->domid,
+		.u.monitor_op.op = XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS,
+	};
+
+	if (xen_calls->xc_domctl(monitor->host->xc, &domctl) < 0)
+		return xen_host_error(monitor->host, errno, "writes that wait");
+	return NULL;
+}
+
 static struct xenpt_error *begin(struct monitor *monitor)
 {
 	xc_interface *xc = monitor->host->xc;
@@ -104,6 +120,8 @@ static struct xenpt_error *begin(struct monitor *monitor)
 	if (port < 0)
 		return xenpt_error_os(errno, "event channel");
 	monitor->port = port;
+	if (monitor->deny)
+		XENPT_TRY(wait_with_writes(monitor));
 	if (xc_monitor_write_ctrlreg(xc, monitor->domid, VM_EVENT_X86_CR3, true, true, 0,
 				     false) < 0)
 		return xen_host_error(monitor->host, errno, "writes of CR3");
