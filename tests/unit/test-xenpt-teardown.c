@@ -102,7 +102,7 @@ static void test_refused(void **state)
 	add_ring(guest, 4, INT);
 	entry(guest, REGION + 2 * PAGE, 0, 1);
 	entry(guest, TABLE, 3, (REGION + 4 * PAGE) | INT);
-	assert_int_equal(op(guest, OP(setup), TABLE, 0), -EFAULT);
+	assert_int_equal(op(guest, OP(setup), TABLE, 0), -ERANGE);
 	entry(guest, TABLE, 3, (REGION + 3 * PAGE));
 	assert_int_equal(op(guest, OP(setup), TABLE, XENPT_SETUP_LOSSLESS), -EINVAL);
 	assert_false(ring_is_clear(guest, 4));
