@@ -4,6 +4,8 @@
  * line, which Linux hands on in the environment. It says when it is there on its console.
  *
  *	idle		wait
+ *	busy		say where the kernel's code is, then have all CPUs run, each of
+ *			which says so each second of its time
  *	look		put down what it knows of its memory (report.h), then spin
  *	panic		have Linux panic
  *	poweroff, reboot
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/rig/linux-look.h"
@@ -44,6 +48,43 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
+/* Bound to it: all of them run, whatever Linux thinks. Most calls are to the kernel. */
+static void busy_cpu(int cpu)
+{
+	struct timespec now;
+	time_t said = 0;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("sched_setaffinity");
+	for (unsigned long round = 0;; round++) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec != said)
+			dprintf(STDOUT_FILENO, "rig: CPU %d: %lu\n", cpu, round);
+		said = now.tv_sec;
+		getppid();
+	}
+}
+
+static void busy(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	dprintf(STDOUT_FILENO, "rig: code %016" PRIx64 " %016" PRIx64 "\n",
+		symbol("_stext"), symbol("_etext"));
+	for (int cpu = 1; cpu < cpus; cpu++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			die("fork");
+		if (!pid)
+			busy_cpu(cpu);
+	}
+	busy_cpu(0);
+}
+
 int main(void)
 {
 	const char *what = getenv("rig");
@@ -56,6 +97,8 @@ int main(void)
 	say("Linux is up");
 	if (!strcmp(what, "look"))
 		look(say);
+	if (!strcmp(what, "busy"))
+		busy();
 	if (!strcmp(what, "panic"))
 		write_file("/proc/sysrq-trigger", "c");
 	if (!strcmp(what, "poweroff"))

@@ -192,7 +192,7 @@ static bool kcore_read(uint64_t address, void *buf, size_t size)
 		       (ssize_t)size;
 }
 
-static uint64_t symbol(const char *name)
+uint64_t symbol(const char *name)
 {
 	static const char path[] = "/proc/kallsyms";
 	FILE *file = fopen(path, "r");
