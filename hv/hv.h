@@ -4,8 +4,8 @@
  * of its end. Each back-end is a file with one struct hv_ops; the command that
  * records knows no other thing of it.
  *
- *	hv_open() ─▶ trace_start() ─▶ position(), consume(), event() … ─▶ trace_stop() ─▶
- *close()
+ *	hv_open() ─▶ trace_start() ─▶ position(), consume(), event() … ─▶
+ *	trace_stop() ─▶ close()
  *
  * Attaching and detaching leave the domain as it was: close() undoes what is not
  * undone yet, also after an error, and when the program is killed the back-end's other

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * In the rig's dom0: hv/'s own functions against a real Xen, on a machine where no CPU
- *has PT. A tracer that takes every domain and traces none is what it opens them by; all
- *else is what "xenpt record" does.
+ * has PT. A tracer that takes every domain and traces none is what it opens them by; all
+ * else is what "xenpt record" does.
  *
  *	rig-look walk DOMAIN		rig-walk.c
  *	rig-look core DOMAIN FILE
  *	rig-look registers DOMAIN	against the Linux guest's report
- *	rig-look watch DOMAIN [FILE]	attach, then wait for its end; FILE is made in
- *between rig-look hold DOMAIN FILE	attach, pause, make FILE, wait to be killed
+ *	rig-look watch DOMAIN [FILE]	attach, then wait for its end; make FILE before
+ *	rig-look hold DOMAIN FILE	attach, pause, make FILE, wait to be killed
  *	rig-look params DOMAIN		all that Xen says of it, without attaching
  */
 #include <errno.h>
