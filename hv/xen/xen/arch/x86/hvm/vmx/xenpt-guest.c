@@ -33,21 +33,17 @@ struct xenpt_guest {
     bool pmi; /* not acknowledged */
 };
 
-static bool is_hardware(void)
-{
-    return xenpt_cpu.available && xenpt_may_int();
-}
-
 bool xenpt_guest_has(const struct domain *d)
 {
     return unlikely(xenpt_opt_guest) && cpu_has_vmx && is_hvm_domain(d) &&
            hap_enabled(d) && !nestedhvm_enabled(d) &&
-           (is_hardware() || xenpt_soft_available());
+           (xenpt_hardware_available() || xenpt_soft_available());
 }
 
 static struct xpt_caps caps_of(const struct domain *d)
 {
-    struct xpt_caps caps = is_hardware() ? xenpt_cpu.caps : xenpt_soft_caps;
+    struct xpt_caps caps = xenpt_hardware_available() ? xenpt_cpu.caps
+                                                      : xenpt_soft_caps;
 
     caps.ecx0 &= ~XPT_CAP0_ECX_FABRIC;
     caps.maxphyaddr = d->arch.cpu_policy->extd.maxphysaddr;
@@ -126,8 +122,9 @@ static bool begin(struct vcpu *v, const struct xenpt_guest *guest)
     if ( !xp )
         return false;
 
-    xp->flags = XENPT_SETUP_GUEST | (is_hardware() ? 0 : XENPT_SETUP_SOFT);
-    xp->caps = is_hardware() ? &xenpt_cpu.caps : &xenpt_soft_caps;
+    xp->flags = XENPT_SETUP_GUEST |
+                (xenpt_hardware_available() ? 0 : XENPT_SETUP_SOFT);
+    xp->caps = xenpt_is_soft(xp) ? &xenpt_soft_caps : &xenpt_cpu.caps;
     xp->msrs = guest->msrs;
     v->arch.hvm.vmx.xenpt = xp;
     xenpt_reset(v, xp);

@@ -167,6 +167,7 @@ bool xenpt_is_owned(const struct vcpu *v);
 int xenpt_teardown(struct vcpu *v, bool scrub);
 extern const struct xpt_caps xenpt_soft_caps;
 bool xenpt_soft_available(void);
+bool xenpt_hardware_available(void);
 
 static inline bool xenpt_single_entry(const struct xpt_caps *caps)
 {

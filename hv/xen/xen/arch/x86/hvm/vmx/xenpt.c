@@ -154,6 +154,12 @@ static int __init cf_check soft_init(void)
 }
 __initcall(soft_init);
 
+/* The CPU's own PT; another may have its interrupt. */
+bool xenpt_hardware_available(void)
+{
+    return xenpt_cpu.available && xenpt_may_int();
+}
+
 static uint64_t capabilities(void)
 {
     const struct xpt_caps *caps = &xenpt_soft_caps;
@@ -163,7 +169,7 @@ static uint64_t capabilities(void)
         value |= XENPT_CAP_SOFT |
                  (cpu_has_monitor_trap_flag ? XENPT_CAP_MTF : 0) |
                  (cpu_has_proc_trace ? 0 : XENPT_CAP_STOCK_SOFT);
-    if ( xenpt_cpu.available && xenpt_may_int() )
+    if ( xenpt_hardware_available() )
     {
         value |= XENPT_CAP_EPT;
         caps = &xenpt_cpu.caps;
@@ -244,10 +250,8 @@ static void go_on(struct vcpu *v)
 
 static bool can(uint64_t flags)
 {
-    if ( flags & XENPT_SETUP_SOFT )
-        return xenpt_soft_available();
-
-    return xenpt_cpu.available && xenpt_may_int();
+    return flags & XENPT_SETUP_SOFT ? xenpt_soft_available()
+                                    : xenpt_hardware_available();
 }
 
 bool xenpt_is_owned(const struct vcpu *v)
