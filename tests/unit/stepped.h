@@ -21,6 +21,7 @@
 #define MISSING 0x300000ull
 #define PAGES 64
 #define BIT_TF 0x100ull
+#define NOP "\x90"
 
 /* Bytes of code, anywhere. */
 #define PUT(guest, at, bytes) \
@@ -176,6 +177,13 @@ static inline void assert_ran(struct guest *guest)
 	assert_true(host_read(guest->d, REGION, bytes, size));
 	assert_int_equal(compare_bytes(guest, bytes, size, 0), 0);
 	free(bytes);
+}
+
+/* It is stopped: that is all. */
+static inline void check(struct guest *guest)
+{
+	host_stop(guest->v);
+	assert_ran(guest);
 }
 
 /* Each test by MTF, and by TF. */

@@ -4,15 +4,8 @@
 
 #include <asm/msr.h>
 
-#define NOP "\x90"
 #define CR3_TO_RAX "\x0f\x22\xd8"
 #define RAX_B "\x48\xb8\0\0\x89\x67\0\0\0\0"
-
-static void check(struct guest *guest)
-{
-	host_stop(guest->v);
-	assert_ran(guest);
-}
 
 /* How often @word is among the packets. */
 static unsigned int count(struct guest *guest, const char *word)

@@ -4,17 +4,20 @@
 
 #define RAX(bytes) "\x48\xb8" bytes
 #define RCX(bytes) "\x48\xb9" bytes
-#define NOP "\x90"
 #define CPUID "\x0f\xa2"
 #define PUSHF "\x9c"
 #define POPF "\x9d"
 #define POP_RAX "\x58"
 #define PUSH_RAX "\x50"
 
-static void check(struct guest *guest)
+/* By the first event, on an empty stack. */
+static void assert_pushed(struct guest *guest, uint64_t ip, uint64_t flags)
 {
-	host_stop(guest->v);
-	assert_ran(guest);
+	uint64_t pushed[5];
+
+	assert_true(host_read(guest->d, STACK - sizeof(pushed), pushed, sizeof(pushed)));
+	assert_int_equal(pushed[0], ip);
+	assert_int_equal(pushed[2], flags);
 }
 
 /* ---- code that only runs ---- */
@@ -45,16 +48,12 @@ STEPPED_TESTS(exits)
 
 static void faults(struct guest *guest, bool mtf)
 {
-	uint64_t pushed[5];
-
 	/* A handler that steps over it. */
 	PUT(guest, IDT + TRAP_invalid_op * 16,
 	    POP_RAX RAX("\x03\0\x20\0\0\0\0\0") PUSH_RAX "\x48\xcf");
 	ENTER(guest, NOP "\x0f\x0b" NOP NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_invalid_op * 16, 10));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 1);
-	assert_int_equal(pushed[2], X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_pushed(guest, CODE + 1, X86_EFLAGS_MBS | X86_EFLAGS_IF);
 	assert_true(host_step_to(guest->v, CODE + 5, 20));
 	check(guest);
 }
@@ -103,20 +102,14 @@ STEPPED_TESTS(fetch_fault)
 /* INT n and INT3 push what is behind them; TF is not in what they push. */
 static void software_interrupts(struct guest *guest, bool mtf)
 {
-	uint64_t pushed[5];
-
 	PUT(guest, CODE, NOP "\xcd\x80\xcc\xcd\x0e" NOP);
 	/* INT 14 pushes no error code. */
 	PUT(guest, IDT + 14 * 16, "\x48\xcf");
 	assert_true(host_run(guest->v, 1));
 	assert_true(host_step_to(guest->v, IDT + 0x80 * 16, 10));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 3);
-	assert_int_equal(pushed[2], X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_pushed(guest, CODE + 3, X86_EFLAGS_MBS | X86_EFLAGS_IF);
 	assert_true(host_step_to(guest->v, IDT + TRAP_int3 * 16, 10));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 4);
-	assert_int_equal(pushed[2], X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_pushed(guest, CODE + 4, X86_EFLAGS_MBS | X86_EFLAGS_IF);
 	assert_true(host_step_to(guest->v, CODE + 7, 10));
 	check(guest);
 }
@@ -146,15 +139,11 @@ STEPPED_TESTS(bad_interrupts)
 
 static void interrupt(struct guest *guest, bool mtf)
 {
-	uint64_t pushed[5];
-
 	ENTER(guest, NOP NOP NOP NOP NOP NOP);
 	assert_true(host_step_to(guest->v, CODE + 2, 10));
 	guest->v->code.irq = 0x31;
 	assert_true(host_step_to(guest->v, IDT + 0x31 * 16, 10));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 3);
-	assert_int_equal(pushed[2], X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_pushed(guest, CODE + 3, X86_EFLAGS_MBS | X86_EFLAGS_IF);
 	assert_true(host_step_to(guest->v, CODE + 6, 20));
 	check(guest);
 }
@@ -207,9 +196,7 @@ static void own_flag(struct guest *guest, bool mtf)
 
 	ENTER(guest, RAX("\x02\x03\0\0\0\0\0\0") PUSH_RAX POPF NOP NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_debug * 16, 20));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 13);
-	assert_int_equal(pushed[2], 0x302);
+	assert_pushed(guest, CODE + 13, 0x302);
 	assert_true(host_step_to(guest->v, CODE + 13, 20));
 	assert_true(host_step_to(guest->v, IDT + TRAP_debug * 16, 20));
 	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
@@ -241,8 +228,6 @@ STEPPED_TESTS(system_call)
 /* The guest's own TF: none in the kernel, and the #DB when it is back. */
 static void system_call_trapped(struct guest *guest, bool mtf)
 {
-	uint64_t pushed[5];
-
 	guest->v->arch.hvm.vmx.sfmask = X86_EFLAGS_TF | X86_EFLAGS_IF;
 	PUT(guest, SYSCALL_ENTRY, NOP NOP "\x48\x0f\x07");
 	PUT(guest, CODE, "\x0f\x05" NOP);
@@ -251,9 +236,7 @@ static void system_call_trapped(struct guest *guest, bool mtf)
 	regs(guest)->rflags |= X86_EFLAGS_TF;
 	assert_true(host_run(guest->v, 1));
 	assert_true(host_step_to(guest->v, IDT + TRAP_debug * 16, 10));
-	assert_true(host_read(guest->d, STACK - 40, pushed, 40));
-	assert_int_equal(pushed[0], CODE + 2);
-	assert_int_equal(pushed[2], 0x302);
+	assert_pushed(guest, CODE + 2, 0x302);
 	assert_int_equal(regs(guest)->r11, 0x302);
 	assert_int_equal(guest->v->code.nr, 4);
 	assert_true(host_step_to(guest->v, CODE + 2, 10));
