@@ -25,8 +25,7 @@ static inline uint64_t hv_trace_ctl(const struct hv_trace *trace)
 	if (trace->cyc >= 0)
 		ctl |= XPT_CTL_CYC_EN | (uint64_t)(trace->cyc & 15)
 						<< XPT_CTL_CYC_THRESH_SHIFT;
-	/* With a FUP, which says where the instruction was: also where its code is not.
-	 */
+	/* With a FUP, which says where the instruction was, code or no code. */
 	if (trace->ptw)
 		ctl |= XPT_CTL_PTW_EN | XPT_CTL_FUP_ON_PTW;
 	for (size_t i = 0; i < trace->range_count && i < HV_RANGES_MAX; i++)

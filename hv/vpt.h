@@ -97,8 +97,8 @@ void vpt_buffer_write_tables(struct vpt_buffer *buffer);
 /* Have Xen use it. */
 struct xenpt_error *vpt_buffer_set_up(struct xen_domain *xen, uint32_t vcpu);
 /*
- * *@ret: the budget was spent after the last look. A reset would forget that, with
- * nothing left that ends the stepping. What was written is lost, as if it had been reset.
+ * *@ret: the budget was spent after the last look, and nothing is to begin anew. What was
+ * written is lost, as if it had been reset.
  */
 struct xenpt_error *vpt_buffer_is_spent(struct xen_domain *xen, uint32_t vcpu, bool *ret);
 /* After a fault: pages that the guest took away are there again, and it is set up. */

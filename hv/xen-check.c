@@ -74,8 +74,7 @@ static struct xenpt_error *check_hypervisor(struct xen_check *check)
 
 static struct xenpt_error *no_patch(struct xen_check *check, int errnum)
 {
-	/* Stock Xen takes it for a call about a domain that it cannot trace, or for none.
-	 */
+	/* Stock Xen takes it for one about a domain that it cannot trace, or for none. */
 	if (errnum != EINVAL && errnum != EOPNOTSUPP)
 		return xen_check_failed(check, HV_NOTE, "xenpt's patch", errnum,
 					"whether Xen has it");
