@@ -6,7 +6,8 @@
  *
  *	rig-look walk DOMAIN		rig-walk.c
  *	rig-look core DOMAIN FILE
- *	rig-look registers DOMAIN	against the Linux guest's report
+ *	rig-look registers DOMAIN	against the Linux guest's report, if it spins: not
+ *					in the handler of an interrupt
  *	rig-look watch DOMAIN [FILE]	attach, then wait for its end; make FILE before
  *	rig-look hold DOMAIN FILE	attach, pause, make FILE, wait to be killed
  *	rig-look params DOMAIN		all that Xen says of it, without attaching
@@ -57,6 +58,8 @@ static struct xenpt_error *look(const char *what, const char *name, const char *
 	XENPT_TRY(domain->ops->registers(domain, 0, &regs));
 	if (!strcmp(what, "core"))
 		return rig_core(domain, file);
+	if (!strcmp(what, "registers") && regs.cpl == 0)
+		return xenpt_error_create(XENPT_ERROR_NOT_FOUND, "it is in its kernel");
 	if (!strcmp(what, "registers"))
 		return rig_registers(domain->mem, &regs);
 	return rig_walk(domain->mem, &regs);
