@@ -186,6 +186,35 @@ static inline void check(struct guest *guest)
 	assert_ran(guest);
 }
 
+/* How often @word is among the packets. */
+static inline unsigned int count(struct guest *guest, const char *word)
+{
+	static uint8_t bytes[PAGES * PAGE];
+	struct pt_packet_decoder *decoder;
+	struct pt_packet packet;
+	struct pt_config config;
+	unsigned int nr = 0;
+	const char *name;
+
+	pt_config_init(&config);
+	config.begin = bytes;
+	config.end = bytes + total(guest);
+	assert_true(host_read(guest->d, REGION, bytes, config.end - bytes));
+	decoder = pt_pkt_alloc_decoder(&config);
+	assert_non_null(decoder);
+	assert_true(pt_pkt_sync_forward(decoder) >= 0);
+	while (pt_pkt_next(decoder, &packet, sizeof(packet)) > 0) {
+		name = packet.type == ppt_pip       ? "pip"
+		       : packet.type == ppt_ovf     ? "ovf"
+		       : packet.type == ppt_psb     ? "psb"
+		       : packet.type == ppt_tip_pge ? "pge"
+						    : "";
+		nr += !strcmp(name, word);
+	}
+	pt_pkt_free_decoder(decoder);
+	return nr;
+}
+
 /* Each test by MTF, and by TF. */
 #define STEPPED_TESTS(name)                     \
 	static void name##_by_mtf(void **state) \

@@ -7,35 +7,6 @@
 #define CR3_TO_RAX "\x0f\x22\xd8"
 #define RAX_B "\x48\xb8\0\0\x89\x67\0\0\0\0"
 
-/* How often @word is among the packets. */
-static unsigned int count(struct guest *guest, const char *word)
-{
-	static uint8_t bytes[PAGES * PAGE];
-	struct pt_packet_decoder *decoder;
-	struct pt_packet packet;
-	struct pt_config config;
-	unsigned int nr = 0;
-	const char *name;
-
-	pt_config_init(&config);
-	config.begin = bytes;
-	config.end = bytes + total(guest);
-	assert_true(host_read(guest->d, REGION, bytes, config.end - bytes));
-	decoder = pt_pkt_alloc_decoder(&config);
-	assert_non_null(decoder);
-	assert_true(pt_pkt_sync_forward(decoder) >= 0);
-	while (pt_pkt_next(decoder, &packet, sizeof(packet)) > 0) {
-		name = packet.type == ppt_pip       ? "pip"
-		       : packet.type == ppt_ovf     ? "ovf"
-		       : packet.type == ppt_psb     ? "psb"
-		       : packet.type == ppt_tip_pge ? "pge"
-						    : "";
-		nr += !strcmp(name, word);
-	}
-	pt_pkt_free_decoder(decoder);
-	return nr;
-}
-
 /* ---- CR3 ---- */
 
 /* PIPs: of the PSB+, and of the write. */

@@ -53,7 +53,7 @@ static void faults(struct guest *guest, bool mtf)
 	    POP_RAX RAX("\x03\0\x20\0\0\0\0\0") PUSH_RAX "\x48\xcf");
 	ENTER(guest, NOP "\x0f\x0b" NOP NOP);
 	assert_true(host_step_to(guest->v, IDT + TRAP_invalid_op * 16, 10));
-	assert_pushed(guest, CODE + 1, X86_EFLAGS_MBS | X86_EFLAGS_IF);
+	assert_pushed(guest, CODE + 1, X86_EFLAGS_MBS | X86_EFLAGS_IF | X86_EFLAGS_RF);
 	assert_true(host_step_to(guest->v, CODE + 5, 20));
 	check(guest);
 }

@@ -38,6 +38,11 @@ bool host_has_vnmi(void)
 	return host.cpus[0].model.vnmi;
 }
 
+bool host_has_entry(uint32_t controls)
+{
+	return host.cpus[0].model.entry & controls;
+}
+
 const struct host_model *host_cpu_model(const struct vcpu *v)
 {
 	return &host.cpus[v->processor].model;
@@ -121,6 +126,32 @@ void apic_write(unsigned long reg, uint32_t value)
 {
 	HOST_BUG_ON(reg != APIC_LVTPC);
 	this_cpu()->lvtpc = value;
+}
+
+static uint8_t *intercepts(struct vmx_msr_bitmap *bitmap, unsigned int msr)
+{
+	HOST_BUG_ON(msr != MSR_EFER && msr != MSR_IA32_SYSENTER_CS);
+	return msr == MSR_EFER ? &bitmap->efer : &bitmap->sysenter_cs;
+}
+
+void vmx_set_msr_intercept(struct vcpu *v, unsigned int msr,
+			   enum vmx_msr_intercept_type type)
+{
+	if (v->arch.hvm.vmx.msr_bitmap)
+		*intercepts(v->arch.hvm.vmx.msr_bitmap, msr) |= type;
+}
+
+void vmx_clear_msr_intercept(struct vcpu *v, unsigned int msr,
+			     enum vmx_msr_intercept_type type)
+{
+	if (v->arch.hvm.vmx.msr_bitmap)
+		*intercepts(v->arch.hvm.vmx.msr_bitmap, msr) &= ~type;
+}
+
+bool vmx_msr_is_intercepted(struct vmx_msr_bitmap *bitmap, unsigned int msr,
+			    bool is_write)
+{
+	return *intercepts(bitmap, msr) & (is_write ? VMX_MSR_W : VMX_MSR_R);
 }
 
 /* ---- VMCS ---- */

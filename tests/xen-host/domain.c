@@ -39,7 +39,7 @@ struct domain *host_domain_create(unsigned int vcpus)
 		v->arch.hvm.vmx.secondary_exec_control =
 			SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VM_FUNCTIONS;
 		/* Some that are none of PT's. */
-		host_vmcs_write(v, VM_ENTRY_CONTROLS, 0xd1ff);
+		host_vmcs_write(v, VM_ENTRY_CONTROLS, host.cpus[0].model.entry & 0xd1ff);
 		v->arch.hvm.vmx.exec_control = HOST_CONTROLS;
 		v->arch.hvm.vmx.exception_bitmap =
 			1u << TRAP_debug | 1u << TRAP_nmi | 1u << TRAP_machine_check;
@@ -47,6 +47,10 @@ struct domain *host_domain_create(unsigned int vcpus)
 				v->arch.hvm.vmx.exec_control);
 		host_vmcs_write(v, EXCEPTION_BITMAP, v->arch.hvm.vmx.exception_bitmap);
 		host_vmcs_write(v, VM_EXIT_CONTROLS, 0x3fefff);
+		v->arch.hvm.vmx.msr_bitmap = &v->arch.hvm.vmx.bitmap;
+		host_vmcs_write(v, GUEST_EFER, HOST_EFER);
+		host_vmcs_write(v, GUEST_SYSENTER_CS, HOST_SYSENTER_CS);
+		host_vmcs_write(v, GUEST_IDTR_LIMIT, HOST_IDT_LIMIT);
 		host_vmcs_write(v, SECONDARY_VM_EXEC_CONTROL,
 				v->arch.hvm.vmx.secondary_exec_control);
 		d->vcpu[i] = v;

@@ -15,6 +15,7 @@
 
 #include <asm/apic.h>
 #include <asm/hvm/vmx/vmx.h>
+#include <asm/hvm/vmx/xenpt.h>
 #include <asm/p2m.h>
 #include <asm/processor.h>
 #include <public/domctl.h>
@@ -211,9 +212,10 @@ struct host_exit {
 	uint32_t info, error, length; /* of an exception, or an instruction */
 	struct cpu_user_regs regs;    /* of VMFUNC */
 	uint32_t msr;
-	uint64_t value; /* of WRMSR, and out */
-	int result;     /* out: X86EMUL_* */
-	bool handled;   /* out */
+	uint64_t value;        /* of WRMSR, and out */
+	int result;            /* out: X86EMUL_* */
+	enum xenpt_exit whose; /* out */
+	bool handled;          /* out */
 };
 
 /* In the guest's kernel, in 64-bit mode, at @ip; addresses are physical ones. */
@@ -230,6 +232,11 @@ bool host_step_to(struct vcpu *v, uint64_t ip, unsigned int most);
 /* Execution controls of each vCPU that are none of software mode's. */
 #define HOST_CONTROLS 0xb6a065fau
 
+/* What a guest has in its VMCS. */
+#define HOST_EFER (EFER_LMA | EFER_SCE)
+#define HOST_SYSENTER_CS 0x10
+#define HOST_IDT_LIMIT 0xfff
+
 /* What happens between instructions, and in them. */
 bool host_raise(struct vcpu *v, const struct host_exit *exception);
 void host_retire(struct vcpu *v, uint64_t to);
@@ -240,6 +247,8 @@ enum host_ran {
 };
 enum host_ran host_insn(struct vcpu *v, const uint8_t *bytes, size_t size,
 			struct host_exit *exit);
+/* EFER, or IA32_SYSENTER_CS. */
+uint64_t host_msr(const struct vcpu *v, uint32_t msr);
 unsigned int host_opcode(const uint8_t *bytes);
 const struct host_model *host_cpu_model(const struct vcpu *v);
 unsigned int host_cpl(const struct vcpu *v);
@@ -252,6 +261,8 @@ void host_deliver(struct vcpu *v, uint32_t info, uint32_t error, uint64_t ip);
 /* Parts of entry and exit. */
 void host_fall_asleep(struct vcpu *v, enum host_place place);
 void host_cpu_enter(struct vcpu *v);
+/* What is the guest's own is as it was, once hv/xen has been told of the exit. */
+void host_cpu_check(const struct vcpu *v);
 void host_cpu_exit(struct vcpu *v, const struct host_exit *exit);
 bool host_out_and_in(struct vcpu *v, struct host_exit *exit);
 /* Xen's: an event that the exit came in place of; other exits; vmx_intr_assist(). */

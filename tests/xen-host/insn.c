@@ -3,6 +3,7 @@
 #include "tests/xen-host/host.h"
 
 #include <asm/hvm/hvm.h>
+#include <asm/msr.h>
 
 #define USER_FLAGS 0x3c7fd7ull /* that SYSRET, IRET and POPF load */
 
@@ -47,6 +48,11 @@ uint64_t host_pop(struct vcpu *v)
 	host_read(v->domain, rsp, &value, 8);
 	host_vmcs_write(v, GUEST_RSP, rsp + 8);
 	return value;
+}
+
+uint64_t host_msr(const struct vcpu *v, uint32_t msr)
+{
+	return get(v, msr == MSR_EFER ? GUEST_EFER : GUEST_SYSENTER_CS);
 }
 
 unsigned int host_opcode(const uint8_t *bytes)
@@ -161,6 +167,8 @@ static enum host_ran syscall(const struct insn *insn)
 {
 	struct vcpu *v = insn->v;
 
+	if (!(get(v, GUEST_EFER) & EFER_SCE))
+		return fault(insn, TRAP_invalid_op, false, 0, 0);
 	insn->regs->rcx = insn->next;
 	insn->regs->r11 = insn->flags;
 	host_vmcs_write(v, GUEST_RFLAGS,
@@ -174,10 +182,37 @@ static enum host_ran sysret(const struct insn *insn)
 {
 	struct vcpu *v = insn->v;
 
+	if (!(get(v, GUEST_EFER) & EFER_SCE))
+		return fault(insn, TRAP_invalid_op, false, 0, 0);
 	if (host_cpl(v))
 		return privileged(insn);
 	load_flags(v, insn->flags, insn->regs->r11);
 	host_retire(v, insn->regs->rcx);
+	host_cpl_set(v, 3);
+	return HOST_RAN;
+}
+
+static enum host_ran sysenter(const struct insn *insn)
+{
+	struct vcpu *v = insn->v;
+
+	if (!(get(v, GUEST_SYSENTER_CS) & 0xfffc))
+		return privileged(insn);
+	host_vmcs_write(v, GUEST_RFLAGS, insn->flags & ~(uint64_t)X86_EFLAGS_IF);
+	host_vmcs_write(v, GUEST_RSP, v->code.kernel_stack);
+	host_retire(v, v->code.lstar);
+	host_cpl_set(v, 0);
+	return HOST_RAN;
+}
+
+static enum host_ran sysexit(const struct insn *insn)
+{
+	struct vcpu *v = insn->v;
+
+	if (host_cpl(v) || !(get(v, GUEST_SYSENTER_CS) & 0xfffc))
+		return privileged(insn);
+	host_vmcs_write(v, GUEST_RSP, insn->regs->rcx);
+	host_retire(v, insn->regs->rdx);
 	host_cpl_set(v, 3);
 	return HOST_RAN;
 }
@@ -202,6 +237,33 @@ static enum host_ran load(const struct insn *insn)
 	if (!host_read(insn->v->domain, address, &byte, 1))
 		return fault(insn, TRAP_page_fault, true, host_cpl(insn->v) ? 4 : 0,
 			     address);
+	return goes_to(insn, insn->next);
+}
+
+/* Into RAX. */
+static enum host_ran rdmsr(const struct insn *insn)
+{
+	struct vmx_msr_bitmap *bitmap = insn->v->arch.hvm.vmx.msr_bitmap;
+	const uint32_t msr = insn->regs->rcx;
+
+	if (host_cpl(insn->v) || (msr != MSR_EFER && msr != MSR_IA32_SYSENTER_CS))
+		return privileged(insn);
+	if (!bitmap || vmx_msr_is_intercepted(bitmap, msr, false)) {
+		leaves(insn, EXIT_REASON_MSR_READ);
+		insn->exit->msr = msr;
+		return HOST_EXITED;
+	}
+	insn->regs->rax = host_msr(insn->v, msr);
+	return goes_to(insn, insn->next);
+}
+
+/* SIDT, but the limit comes into RAX. */
+static enum host_ran sidt(const struct insn *insn)
+{
+	if (get(insn->v, SECONDARY_VM_EXEC_CONTROL) &
+	    SECONDARY_EXEC_DESCRIPTOR_TABLE_EXITING)
+		return leaves(insn, EXIT_REASON_ACCESS_GDTR_OR_IDTR);
+	insn->regs->rax = get(insn->v, GUEST_IDTR_LIMIT);
 	return goes_to(insn, insn->next);
 }
 
@@ -299,6 +361,10 @@ static enum host_ran two_bytes(const struct insn *insn)
 	switch (insn->bytes[0] << 8 | insn->bytes[1]) {
 	case 0x0f05:
 		return syscall(insn);
+	case 0x0f32:
+		return rdmsr(insn);
+	case 0x0f34:
+		return sysenter(insn);
 	case 0x0fa2:
 		return leaves(insn, EXIT_REASON_CPUID);
 	case 0x48cf:
@@ -328,7 +394,9 @@ enum host_ran host_insn(struct vcpu *v, const uint8_t *bytes, size_t size,
 		{ "\xff\xd0", 2, 2, branch },      { "\xff\xe0", 2, 2, branch },
 		{ "\x48\xb8", 2, 10, immediate },  { "\x48\xb9", 2, 10, immediate },
 		{ "\x48\x83\xc4", 3, 4, add_rsp }, { "\x0f\x22\xd8", 3, 3, mov_cr3 },
-		{ "\x48\x0f\x07", 3, 3, sysret },  { "\x0f\x05", 2, 2, two_bytes },
+		{ "\x48\x0f\x07", 3, 3, sysret },  { "\x48\x0f\x35", 3, 3, sysexit },
+		{ "\x0f\x05", 2, 2, two_bytes },   { "\x0f\x32", 2, 2, two_bytes },
+		{ "\x0f\x34", 2, 2, two_bytes },   { "\x0f\x01\x08", 3, 3, sidt },
 		{ "\x0f\xa2", 2, 2, two_bytes },   { "\x48\xcf", 2, 2, two_bytes },
 		{ "\x8a", 1, 2, two_bytes },       { "\x8e", 1, 2, two_bytes },
 		{ "\xf3", 1, 2, two_bytes },

@@ -108,8 +108,8 @@ static void vmexit(struct vcpu *v, struct host_exit *exit)
 	v->arch.user_regs.rflags = host_vmcs_read(v, GUEST_RFLAGS);
 	v->arch.hvm.hw_cr[3] = host_vmcs_read(v, GUEST_CR3);
 	v->arch.hvm.guest_cr[3] = v->arch.hvm.hw_cr[3];
-	if (xenpt_owns(v))
-		xenpt_vmexit(v);
+	exit->whose = xenpt_owns(v) ? xenpt_vmexit(v) : XENPT_EXIT_XEN;
+	host_cpu_check(v);
 	take_interrupt(cpu);
 	host.irqs_off = false;
 

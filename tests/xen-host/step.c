@@ -158,6 +158,19 @@ void host_cpu_exit(struct vcpu *v, const struct host_exit *exit)
 	code->late = code->mtf = false;
 }
 
+void host_cpu_check(const struct vcpu *v)
+{
+	const struct vmx_vcpu *vmx = &v->arch.hvm.vmx;
+
+	HOST_BUG_ON(get(v, GUEST_EFER) != HOST_EFER);
+	HOST_BUG_ON(get(v, GUEST_SYSENTER_CS) != HOST_SYSENTER_CS);
+	HOST_BUG_ON(get(v, GUEST_IDTR_LIMIT) !=
+		    (v->code.idt_limit ? v->code.idt_limit : HOST_IDT_LIMIT));
+	HOST_BUG_ON((get(v, SECONDARY_VM_EXEC_CONTROL) ^ vmx->secondary_exec_control) &
+		    SECONDARY_EXEC_DESCRIPTOR_TABLE_EXITING);
+	HOST_BUG_ON(vmx->bitmap.sysenter_cs || vmx->bitmap.efer != v->code.efer_exits);
+}
+
 /* ---- between instructions ---- */
 
 static bool leave(struct host_exit *exit, unsigned int reason)
@@ -214,7 +227,27 @@ void host_retire(struct vcpu *v, uint64_t to)
 	code->ran[code->nr].ip = cs_base(v) + get(v, GUEST_RIP);
 	code->ran[code->nr++].cr3 = get(v, GUEST_CR3);
 	host_vmcs_write(v, GUEST_RIP, to);
+	change(v, GUEST_RFLAGS, X86_EFLAGS_RF, 0);
 	change(v, GUEST_INTERRUPTIBILITY_INFO, SHADOW, 0);
+}
+
+/* INT n finds no gate: #GP while it is delivered, which has to exit. */
+static bool outside_idt(struct vcpu *v, struct host_exit *exit)
+{
+	const unsigned int vector = exit->info & INTR_INFO_VECTOR_MASK;
+
+	if (TYPE(exit->info) != X86_EVENTTYPE_SW_INTERRUPT ||
+	    vector * 16 + 15 <= get(v, GUEST_IDTR_LIMIT))
+		return false;
+	HOST_BUG_ON(!(get(v, EXCEPTION_BITMAP) >> TRAP_gp_fault & 1));
+	v->code.late = true;
+	v->code.vectoring = exit->info;
+	v->code.vectoring_length = exit->length;
+	*exit = (struct host_exit){
+		.info = HOST_EXCEPTION(TRAP_gp_fault) | INTR_INFO_DELIVER_CODE_MASK,
+		.error = vector * 8 + 2,
+	};
+	return true;
 }
 
 /* True: it exits. */
@@ -232,8 +265,12 @@ static bool execute(struct vcpu *v, struct host_exit *exit)
 	case HOST_EXITED:
 		return true;
 	case HOST_RAISED:
-		if (!host_raise(v, exit))
+		if (outside_idt(v, exit) || !host_raise(v, exit)) {
+			/* Of a fault: SDM, "Saving RIP, RSP, RFLAGS, and SSP". */
+			if (!is_software(exit->info))
+				change(v, GUEST_RFLAGS, 0, X86_EFLAGS_RF);
 			return leave(exit, EXIT_REASON_EXCEPTION_NMI);
+		}
 		v->code.mtf =
 			get(v, CPU_BASED_VM_EXEC_CONTROL) & CPU_BASED_MONITOR_TRAP_FLAG;
 		return false;
@@ -260,7 +297,10 @@ bool host_step(struct vcpu *v)
 
 	if (!host_runs(v))
 		return false;
-	if (v->code.late)
+	if (v->code.late && v->code.bad_idt) {
+		exit.info = HOST_EXCEPTION(TRAP_gp_fault) | INTR_INFO_DELIVER_CODE_MASK;
+		leaves = true;
+	} else if (v->code.late)
 		/* What the stack needs comes from Xen. */
 		leaves = leave(&exit, EXIT_REASON_EPT_VIOLATION);
 	else

@@ -6,6 +6,7 @@
 #include <asm/hvm/support.h>
 #include <asm/hvm/vlapic.h>
 #include <asm/hvm/vmx/xenpt.h>
+#include <asm/msr.h>
 #include <asm/paging.h>
 #include <asm/x86_emulate.h>
 
@@ -88,6 +89,9 @@ void host_reinject(struct vcpu *v)
 
 	if (!(info & INTR_INFO_VALID_MASK))
 		return;
+	/* The instruction is run again. */
+	if (MASK_EXTR(info, INTR_INFO_INTR_TYPE_MASK) >= X86_EVENTTYPE_SW_INTERRUPT)
+		return;
 	host_vmcs_write(v, VM_ENTRY_INTR_INFO, info);
 	host_vmcs_write(v, VM_ENTRY_EXCEPTION_ERROR_CODE,
 			host_vmcs_read(v, IDT_VECTORING_ERROR_CODE));
@@ -136,7 +140,7 @@ void host_handle(struct vcpu *v, struct host_exit *exit)
 		/* It would be emulated. */
 		if (v->arch.hvm.vmx.vmx_realmode)
 			break;
-		exit->handled = xenpt_owns(v) && xenpt_exception(v, exit->info);
+		exit->handled = xenpt_exception(exit->whose, exit->info);
 		if (exit->handled)
 			break;
 		HOST_BUG_ON(!(v->arch.hvm.vmx.exception_bitmap >> (exit->info & 31) & 1));
@@ -156,8 +160,18 @@ void host_handle(struct vcpu *v, struct host_exit *exit)
 			host_xen_cr3(v, v->arch.user_regs.rax);
 		skip(v, exit->length);
 		break;
+	case EXIT_REASON_ACCESS_GDTR_OR_IDTR:
+		/* Or Xen would emulate it, and kill the domain if it has changed since.
+		 */
+		HOST_BUG_ON(exit->whose == XENPT_EXIT_XEN);
+		break;
 	case EXIT_REASON_MSR_READ:
 	case EXIT_REASON_MSR_WRITE:
+		if (exit->msr == MSR_EFER || exit->msr == MSR_IA32_SYSENTER_CS) {
+			v->arch.user_regs.rax = host_msr(v, exit->msr);
+			skip(v, exit->length);
+			break;
+		}
 		exit->result = X86EMUL_EXCEPTION;
 		if (!xenpt_guest_has(v->domain))
 			break;
@@ -182,6 +196,11 @@ void host_intr_assist(struct vcpu *v)
 	if (code->nmi) {
 		if (busy || shadow & (VMX_INTR_SHADOW_STI | VMX_INTR_SHADOW_MOV_SS |
 				      VMX_INTR_SHADOW_NMI)) {
+			/* vmx_enable_intr_window(): STI may, or may not, block NMIs. */
+			if (shadow & VMX_INTR_SHADOW_STI)
+				host_vmcs_write(v, GUEST_INTERRUPTIBILITY_INFO,
+						shadow ^ (VMX_INTR_SHADOW_STI |
+							  VMX_INTR_SHADOW_MOV_SS));
 			control(v, CPU_BASED_VIRTUAL_NMI_PENDING, true);
 			return;
 		}

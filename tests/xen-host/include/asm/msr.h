@@ -4,6 +4,8 @@
 
 #include <xen/types.h>
 
+#define MSR_EFER 0xc0000080
+#define MSR_IA32_SYSENTER_CS 0x174
 #define MSR_SYSCALL_MASK 0xc0000084
 #define MSR_CORE_PERF_GLOBAL_STATUS 0x38e
 #define MSR_CORE_PERF_GLOBAL_OVF_CTRL 0x390

@@ -7,10 +7,12 @@
 #define X86_CR0_PG (1ul << 31)
 #define X86_CR4_PAE (1ul << 5)
 #define X86_EFLAGS_MBS 0x2
+#define X86_EFLAGS_RF 0x00010000
 #define X86_EFLAGS_TF 0x100
 #define X86_EFLAGS_IF 0x200
 #define X86_EFLAGS_IOPL 0x3000
 #define X86_EFLAGS_VM 0x20000
+#define EFER_SCE (1ull << 0)
 #define EFER_LMA (1ull << 10)
 
 #define TRAP_debug 1
@@ -40,6 +42,7 @@ struct cpu_user_regs {
 		uint64_t rcx;
 		uint32_t ecx;
 	};
+	uint64_t rdx;
 	uint64_t r11, rip, rflags, rsp;
 };
 

@@ -33,6 +33,11 @@ struct vcpu_msrs {
 	} rtit;
 };
 
+/* The machine's: of the two MSRs that are asked for. */
+struct vmx_msr_bitmap {
+	uint8_t efer, sysenter_cs; /* VMX_MSR_* */
+};
+
 struct vmx_vcpu {
 	struct xenpt_vcpu *xenpt;
 	struct xenpt_guest *xenpt_guest;
@@ -40,6 +45,7 @@ struct vmx_vcpu {
 	uint8_t vmx_realmode, vmx_emulate;
 	uint32_t secondary_exec_control;
 	uint64_t sfmask;
+	struct vmx_msr_bitmap *msr_bitmap, bitmap; /* NULL: all MSRs exit */
 	bool ipt_active;
 	struct host_vmcs vmcs;
 };
@@ -61,14 +67,17 @@ struct hvm_vcpu {
 /* The machine's: what a vCPU has that runs code. */
 #define HOST_RAN_MAX 65536
 struct host_code {
-	uint64_t idt; /* handlers, of 16 bytes each */
-	uint64_t lstar, kernel_stack;
-	bool deny_cr3;    /* a monitor of the toolstack's does */
-	unsigned int irq; /* a vector that waits; 0: none */
-	bool nmi;         /* one waits */
+	uint64_t idt;                 /* handlers, of 16 bytes each */
+	uint64_t lstar, kernel_stack; /* also of SYSENTER */
+	unsigned long idt_limit;      /* that the guest has set */
+	bool deny_cr3;                /* a monitor of the toolstack's does */
+	unsigned int irq;             /* a vector that waits; 0: none */
+	bool nmi;                     /* one waits */
 	unsigned int
 		late_events; /* so many are not delivered at once: an EPT violation */
+	bool bad_idt;        /* … and a #GP */
 	bool hold_traps;     /* something comes in place of a #DB */
+	uint8_t efer_exits;  /* RDMSR of it does, for Xen */
 	bool bus_locks;      /* each exit says that there was one */
 	/* Of the CPU. */
 	bool mtf, late;

@@ -101,7 +101,8 @@
 #define XEN_DOMCTL_vmtrace_xenpt_teardown 0x10a
 /*
  * Software mode. in: value = after so many instructions more the trace ends; 0: never.
- * A reset does not change it. EINVAL: not software mode.
+ * Of the address space and the privilege levels that are traced. A reset does not change
+ * it. EINVAL: not software mode.
  */
 #define XEN_DOMCTL_vmtrace_xenpt_budget   0x10b
 

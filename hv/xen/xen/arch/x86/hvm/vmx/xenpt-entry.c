@@ -128,19 +128,16 @@ bool xenpt_is_pae(const struct vcpu *v)
     return hvm_pae_enabled(v) && !hvm_long_mode_active(v);
 }
 
-void xenpt_vmexit(struct vcpu *v)
+enum xenpt_exit xenpt_vmexit(struct vcpu *v)
 {
     struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
     bool ended;
 
     if ( likely(!xenpt_runs(xp)) )
-        return;
+        return XENPT_EXIT_XEN;
 
     if ( xenpt_is_soft(xp) )
-    {
-        xenpt_step_exit(v, xp);
-        return;
-    }
+        return xenpt_step_exit(v, xp);
 
     ended = xenpt_ended(xp);
     rdmsrl(MSR_RTIT_OUTPUT_BASE, xp->topa.output_base);
@@ -157,6 +154,8 @@ void xenpt_vmexit(struct vcpu *v)
     /* The CPU has told of Xen's CR3: the guest's is to be told again. */
     if ( !xenpt_cpu.conceal_exit )
         xp->pip.stream_cr3 = XPT_CR3_UNKNOWN;
+
+    return XENPT_EXIT_XEN;
 }
 
 void xenpt_assist(struct vcpu *v)

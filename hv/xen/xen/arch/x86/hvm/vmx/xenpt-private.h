@@ -52,6 +52,7 @@ enum xenpt_by {
     XENPT_BY_MTF,
     XENPT_BY_TF,         /* #DB */
     XENPT_BY_NMI_WINDOW, /* an event is injected: at its handler */
+    XENPT_BY_GATES,      /* nor then: until it comes to the level that is traced */
 };
 
 /* What an instruction does to RFLAGS.TF. */
@@ -63,6 +64,14 @@ enum xenpt_flow {
     XENPT_FLOW_SYSCALL, /* shows it in R11 */
     XENPT_FLOW_INT,     /* INT n: the handler would run without it */
     XENPT_FLOW_INT_86,  /* and does: where that may be in virtual-8086 mode */
+};
+
+/* What of the VMCS is another while the vCPU runs free: xenpt-gate.c. */
+struct xenpt_gates {
+    bool to_user;
+    bool nmis;      /* the guest has not blocked them */
+    bool efer_seen; /* RDMSR of it does not exit */
+    unsigned long efer, sysenter_cs, idt_limit;
 };
 
 /* Software mode. */
@@ -81,6 +90,7 @@ struct xenpt_step {
     bool traps;    /* the #DB after the instruction is, too */
     bool injects;
     uint8_t shadow; /* of STI, MOV SS: taken out of the VMCS */
+    struct xenpt_gates gates;
 
     /* The last exit, until the generator is told. */
     bool exited;
@@ -89,6 +99,9 @@ struct xenpt_step {
     bool blind;     /* nobody saw the handler begin */
     bool hidden;    /* a CPU with PT would not have exited; also when told */
     bool shows;     /* TF is in what was pushed, until it is taken out */
+    bool stopped;   /* a gate has, what is next: it is stepped */
+    bool gated;     /* the last entry did so */
+    bool slipped;   /* it was at no gate that CPL has changed */
     struct xpt_cpu_state at;
 
     uint64_t budget; /* instructions; 0: no end */
@@ -142,6 +155,13 @@ static inline bool xenpt_is_told(const struct xenpt_vcpu *xp)
 static inline bool xenpt_runs(const struct xenpt_vcpu *xp)
 {
     return xp && xp->enabled && !xp->fault && !xp->spent;
+}
+
+/* By the filter of privilege levels. */
+static inline bool xenpt_level_traced(const struct xenpt_vcpu *xp,
+                                      const struct xpt_cpu_state *state)
+{
+    return xp->msrs.ctl & (state->cpl ? XPT_CTL_USER : XPT_CTL_OS);
 }
 
 static inline bool xenpt_ended(const struct xenpt_vcpu *xp)
@@ -220,10 +240,26 @@ void xenpt_step_state(const struct vcpu *v, struct xpt_cpu_state *ret);
 void xenpt_step_prepare(struct vcpu *v, struct xenpt_vcpu *xp);
 /* What it has shown of TF.  The same. */
 void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step);
-void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
+enum xenpt_exit xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp);
 void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp);
 /* The VMCS is Xen's own again. */
 void xenpt_step_undo(struct vcpu *v);
+
+/* Software mode, what is left out by privilege level: xenpt-gate.c.  IRQs off. */
+/*
+ * Whether the vCPU, or the handler of the event that the entry injects, can run free
+ * until it comes to what is traced.
+ */
+bool xenpt_gates_fit(const struct vcpu *v, const struct xenpt_vcpu *xp, bool injects);
+/* At entry: what it takes of the primary controls. */
+uint32_t xenpt_gates_shut(struct vcpu *v, const struct xenpt_vcpu *xp,
+                          struct xenpt_gates *gates);
+/* At exit: the VMCS is as the guest has it.  Whether the last instruction was IRET. */
+bool xenpt_gates_open(struct vcpu *v, const struct xenpt_gates *gates);
+/* Whether the exit is theirs, of an instruction that would show them. */
+bool xenpt_gates_hide(const struct vcpu *v, const struct xenpt_gates *gates);
+/* After that exit: Xen may have blocked NMIs again, for an IRET that faulted. */
+void xenpt_gates_unblock(const struct xenpt_gates *gates);
 
 /* The guest's own trace: xenpt-guest.c. */
 void xenpt_guest_pmi(struct vcpu *v);

@@ -136,10 +136,12 @@ static void tell(struct vcpu *v, struct xenpt_vcpu *xp)
 {
     struct xenpt_step *step = &xp->step;
     const struct xpt_cpu_state *now = &step->gen.s.now;
+    bool traced = xenpt_level_traced(xp, now);
 
-    if ( step->by == XENPT_BY_NONE )
+    if ( step->by == XENPT_BY_NONE ||
+         (step->by == XENPT_BY_GATES && !step->slipped) )
         ; /* out of the filters: nothing to tell */
-    else if ( step->blind )
+    else if ( step->blind || step->slipped )
         xpt_soft_lost(&step->gen, &step->at);
     else if ( step->delivered )
         xpt_soft_event(&step->gen, now->ip, &step->at);
@@ -148,7 +150,8 @@ static void tell(struct vcpu *v, struct xenpt_vcpu *xp)
         if ( (step->by == XENPT_BY_TF && step->flow == XENPT_FLOW_INT_86) ||
              !feed(step) )
             xpt_soft_lost(&step->gen, &step->at);
-        spend(xp);
+        if ( traced )
+            spend(xp);
     }
 
     if ( !step->hidden || xp->spent )

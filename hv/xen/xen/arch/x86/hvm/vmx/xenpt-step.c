@@ -179,17 +179,41 @@ static bool runs_free(const struct xenpt_vcpu *xp)
     const struct xpt_cpu_state *now = &xp->step.gen.s.now;
     uint64_t mask = now->pae ? XPT_CR3_MASK_PAE : XPT_CR3_MASK;
 
+    if ( !(xp->msrs.ctl & (XPT_CTL_OS | XPT_CTL_USER)) )
+        return true;
+
     return (xp->msrs.ctl & XPT_CTL_CR3_FILTER) &&
            ((now->cr3 ^ xp->msrs.cr3_match) & mask);
 }
 
+/* RF may be an exit's, of a fault; in place of one there is no breakpoint to pass. */
 static void inject_int(const struct xpt_insn *insn)
 {
+    unsigned long flags;
+
+    __vmread(GUEST_RFLAGS, &flags);
+    __vmwrite(GUEST_RFLAGS, flags & ~(unsigned long)X86_EFLAGS_RF);
     __vmwrite(VM_ENTRY_INTR_INFO,
               INTR_INFO_VALID_MASK |
               MASK_INSR(X86_EVENTTYPE_SW_INTERRUPT, INTR_INFO_INTR_TYPE_MASK) |
               insn->bytes[insn->size - 1]);
     __vmwrite(VM_ENTRY_INSTRUCTION_LEN, insn->size);
+}
+
+/* The entry injects an event, or its instruction is made one. */
+static bool make_event(const struct xenpt_step *step, bool stepped)
+{
+    unsigned long info;
+
+    __vmread(VM_ENTRY_INTR_INFO, &info);
+    if ( info & INTR_INFO_VALID_MASK )
+        return true;
+    if ( step->flow != XENPT_FLOW_INT || !stepped ||
+         (cpu_has_monitor_trap_flag && !step->stopped) )
+        return false;
+    inject_int(&step->insn);
+
+    return true;
 }
 
 /*
@@ -238,8 +262,6 @@ static uint32_t arm(struct xenpt_step *step)
 
     step->guest_tf = guest_cpu_user_regs()->rflags & X86_EFLAGS_TF;
     step->traps = step->guest_tf;
-    __vmread(VM_ENTRY_INTR_INFO, &info);
-    step->injects = info & INTR_INFO_VALID_MASK;
 
     if ( cpu_has_monitor_trap_flag )
     {
@@ -247,11 +269,6 @@ static uint32_t arm(struct xenpt_step *step)
         return CPU_BASED_MONITOR_TRAP_FLAG;
     }
 
-    if ( !step->injects && step->flow == XENPT_FLOW_INT )
-    {
-        inject_int(&step->insn);
-        step->injects = true;
-    }
     if ( !step->injects )
     {
         step->by = XENPT_BY_TF;
@@ -261,11 +278,26 @@ static uint32_t arm(struct xenpt_step *step)
 
     step->by = XENPT_BY_NMI_WINDOW;
     /* In an NMI's handler there is no such window. */
+    __vmread(VM_ENTRY_INTR_INFO, &info);
     __vmread(GUEST_INTERRUPTIBILITY_INFO, &blocked);
     step->blind = (blocked & VMX_INTR_SHADOW_NMI) ||
         MASK_EXTR(info, INTR_INFO_INTR_TYPE_MASK) == X86_EVENTTYPE_NMI;
 
     return step->blind ? 0 : CPU_BASED_VIRTUAL_NMI_PENDING;
+}
+
+/* It comes out after one instruction, or when it comes to what is traced. */
+static uint32_t bound(struct vcpu *v, struct xenpt_vcpu *xp)
+{
+    struct xenpt_step *step = &xp->step;
+    bool stepped = step->stopped || !xenpt_gates_fit(v, xp, false);
+
+    step->injects = make_event(step, stepped);
+    if ( step->injects ? !xenpt_gates_fit(v, xp, true) : stepped )
+        return arm(step);
+    step->by = XENPT_BY_GATES;
+
+    return xenpt_gates_shut(v, xp, &step->gates);
 }
 
 void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
@@ -278,6 +310,8 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
     if ( v->arch.hvm.vmx.vmx_realmode )
         exceptions = ~0u;
 
+    if ( step->by == XENPT_BY_GATES )
+        xenpt_gates_unblock(&step->gates);
     step->by = XENPT_BY_NONE;
     step->hidden = false;
     step->injects = false;
@@ -290,8 +324,8 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
             controls |= CPU_BASED_CR3_LOAD_EXITING;
         else
         {
-            controls |= arm(step);
             exceptions = ~0u;
+            controls |= bound(v, xp);
             /* Windows are shut: it is only here that there is no shadow. */
             if ( step->shadow )
                 controls &= ~(CPU_BASED_VIRTUAL_INTR_PENDING |
@@ -299,13 +333,20 @@ void xenpt_step_enter(struct vcpu *v, struct xenpt_vcpu *xp)
         }
     }
 
+    step->gated = step->stopped;
+    step->stopped = false;
+
     __vmwrite(CPU_BASED_VM_EXEC_CONTROL, controls);
     __vmwrite(EXCEPTION_BITMAP, exceptions);
 }
 
 void xenpt_step_undo(struct vcpu *v)
 {
+    const struct xenpt_step *step = &v->arch.hvm.vmx.xenpt->step;
+
     vmx_vmcs_enter(v);
+    if ( step->by == XENPT_BY_GATES )
+        xenpt_gates_unblock(&step->gates);
     vmx_update_cpu_exec_control(v);
     vmx_update_exception_bitmap(v);
     vmx_vmcs_exit(v);
@@ -314,7 +355,7 @@ void xenpt_step_undo(struct vcpu *v)
 /* ---- Exit ---------------------------------------------------------------- */
 
 /* The exit is an exception's: was it a step, is it seen by nobody else? */
-static void take_exception(struct vcpu *v, struct xenpt_step *step)
+static enum xenpt_exit take_exception(struct vcpu *v, struct xenpt_step *step)
 {
     unsigned long info, qualification;
     unsigned int vector;
@@ -328,11 +369,25 @@ static void take_exception(struct vcpu *v, struct xenpt_step *step)
         step->stepped = step->by == XENPT_BY_TF && (qualification & DR_STEP);
         step->hidden = step->stepped && !step->traps &&
                        !(qualification & DEBUG_GUEST);
-        return;
+        return step->hidden ? XENPT_EXIT_NONE : XENPT_EXIT_XEN;
     }
+    if ( step->by == XENPT_BY_NONE )
+        return XENPT_EXIT_XEN;
 
-    step->hidden = step->by != XENPT_BY_NONE &&
+    /*
+     * Or it is the instruction's own: then it comes again.  Not one of delivering what
+     * was injected, which would be injected again.
+     */
+    step->stopped = step->by == XENPT_BY_GATES &&
+        step->injects == step->delivered &&
+        (vector == TRAP_invalid_op || vector == TRAP_gp_fault);
+    step->hidden = step->stopped ||
         !((v->arch.hvm.vmx.exception_bitmap | EXCEPTIONS_XEN) & (1u << vector));
+
+    if ( step->stopped )
+        return XENPT_EXIT_NONE;
+
+    return step->hidden ? XENPT_EXIT_GUEST : XENPT_EXIT_XEN;
 }
 
 /*
@@ -369,13 +424,30 @@ static void hide_tf(const struct xenpt_step *step, struct cpu_user_regs *regs)
         wrmsrl(MSR_SYSCALL_MASK, current->arch.hvm.vmx.sfmask);
 }
 
-void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
+/* Past the gates: it is not where they have it. */
+static bool has_slipped(const struct xenpt_step *step)
 {
+    bool user = step->at.cpl;
+
+    if ( !step->gates.to_user )
+        return !user;
+
+    /* What was to be injected may not have been. */
+    return user && !(step->injects && !step->delivered && step->gen.s.now.cpl);
+}
+
+enum xenpt_exit xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
+{
+    enum xenpt_exit exit = XENPT_EXIT_XEN;
     struct xenpt_step *step = &xp->step;
     unsigned long reason, idtv, shadow;
+    bool iret = false;
 
     if ( !step->on )
-        return;
+        return exit;
+
+    if ( step->by == XENPT_BY_GATES )
+        iret = xenpt_gates_open(v, &step->gates);
 
     __vmread(VM_EXIT_REASON, &reason);
     __vmread(IDT_VECTORING_INFO, &idtv);
@@ -390,7 +462,16 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
     switch ( reason )
     {
     case EXIT_REASON_EXCEPTION_NMI:
-        take_exception(v, step);
+        exit = take_exception(v, step);
+        break;
+
+    case EXIT_REASON_ACCESS_GDTR_OR_IDTR:
+    case EXIT_REASON_ACCESS_LDTR_OR_TR:
+        step->stopped = step->by == XENPT_BY_GATES &&
+                        xenpt_gates_hide(v, &step->gates);
+        step->hidden = step->stopped;
+        if ( step->stopped )
+            exit = XENPT_EXIT_NONE;
         break;
 
     case EXIT_REASON_MONITOR_TRAP_FLAG:
@@ -418,9 +499,15 @@ void xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
     }
 
     xenpt_step_state(v, &step->at);
+    step->slipped = step->by == XENPT_BY_GATES && !iret && has_slipped(step);
     step->shows = step->by == XENPT_BY_TF && !step->guest_tf &&
                   step->flow == XENPT_FLOW_PUSHF &&
                   step->at.ip != step->insn.ip;
+    /* RF is that of the exit at the gate. */
+    if ( step->gated && step->stepped && step->flow == XENPT_FLOW_SYSCALL )
+        guest_cpu_user_regs()->r11 &= ~(uint64_t)X86_EFLAGS_RF;
+
+    return exit;
 }
 
 void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step)
@@ -451,9 +538,9 @@ void xenpt_step_hide(struct vcpu *v, struct xenpt_step *step)
     }
 }
 
-bool xenpt_exception(struct vcpu *v, unsigned long intr_info)
+/* The trace may be gone by now: Xen may have let the vCPU wait. */
+bool xenpt_exception(enum xenpt_exit exit, unsigned long intr_info)
 {
-    struct xenpt_vcpu *xp = v->arch.hvm.vmx.xenpt;
     struct x86_event event = {
         .vector = intr_info & INTR_INFO_VECTOR_MASK,
         .type = MASK_EXTR(intr_info, INTR_INFO_INTR_TYPE_MASK),
@@ -461,10 +548,8 @@ bool xenpt_exception(struct vcpu *v, unsigned long intr_info)
     };
     unsigned long value;
 
-    if ( !xenpt_is_soft(xp) || !xp->step.hidden )
-        return false;
-    if ( event.vector == TRAP_debug )
-        return true;
+    if ( exit != XENPT_EXIT_GUEST )
+        return exit == XENPT_EXIT_NONE;
 
     if ( intr_info & INTR_INFO_DELIVER_CODE_MASK )
     {

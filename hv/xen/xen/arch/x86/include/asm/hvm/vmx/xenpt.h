@@ -14,6 +14,13 @@
 struct xen_domctl_vmtrace_op;
 struct cpuid_leaf;
 
+/* Whose an exit is. */
+enum xenpt_exit {
+    XENPT_EXIT_XEN,
+    XENPT_EXIT_GUEST, /* an exception that only software mode intercepts */
+    XENPT_EXIT_NONE,  /* nobody's: software mode has made it */
+};
+
 #ifdef CONFIG_HVM
 
 /*
@@ -38,13 +45,13 @@ int xenpt_held(const struct vcpu *v);
 /* The vCPU's MSRs are no longer, or not yet, in the CPU. */
 void xenpt_switch_to(struct vcpu *v);
 /* First thing after VM exit, IRQs off: CR3 is as the guest left it. */
-void xenpt_vmexit(struct vcpu *v);
+enum xenpt_exit xenpt_vmexit(struct vcpu *v);
 /* Before each VM entry, while softirqs and pauses still count. */
 void xenpt_assist(struct vcpu *v);
 /* Last thing before VM entry, IRQs off: the VMCS has the guest's registers. */
 void xenpt_vmenter(struct vcpu *v);
-/* True: an exception that only software mode intercepts; it is seen to. */
-bool xenpt_exception(struct vcpu *v, unsigned long intr_info);
+/* True: the exception is seen to. */
+bool xenpt_exception(enum xenpt_exit exit, unsigned long intr_info);
 /* The PMI was one of PT's. */
 bool xenpt_pmi(void);
 /* True: the exit was the output's, which is seen to. */
