@@ -15,6 +15,7 @@ XENPT_DEFINE_CLEANUP(struct xenpt_decoder, decoder, xenpt_decoder_destroy)
 
 struct reader {
 	const struct path_text *text;
+	const struct path_space *only;
 	struct path_decoded *decoded;
 	struct path_piece *piece; /* NULL: the next entry begins one */
 	uint64_t offset;
@@ -88,14 +89,15 @@ static struct xenpt_error *kernel_block(struct reader *reader,
 static struct xenpt_error *user_block(struct reader *reader,
 				      const struct xenpt_event *block)
 {
-	const struct path_space *space = path_text_space(reader->text, block->cr3);
+	const struct path_space *space =
+		reader->only ? reader->only : path_text_space(reader->text, block->cr3);
 	uint64_t *call;
 
 	if (!space)
 		return NULL;
 	call = &reader->user[space - reader->text->header.spaces];
 	if (holds(block, space->point)) {
-		XENPT_TRY(add_seen(reader, block->cr3, *call));
+		XENPT_TRY(add_seen(reader, space->cr3, *call));
 		*call = 0;
 	}
 	if (calls(block, space->log))
@@ -181,14 +183,15 @@ static struct xenpt_error *take_event(struct reader *reader,
 }
 
 struct xenpt_error *path_decode(const struct xenpt_file *file,
-				const struct path_text *text, struct path_decoded *ret)
+				const struct path_text *text,
+				const struct path_space *only, struct path_decoded *ret)
 {
 	const uint32_t vcpu = 0;
 	const struct xenpt_decoder_options options = {
 		.threads = 1, .vcpus = &vcpu, .vcpu_count = 1, .timeless = true
 	};
 	_cleanup_(decoder_cleanup) struct xenpt_decoder *decoder = NULL;
-	struct reader reader = { .text = text, .decoded = ret };
+	struct reader reader = { .text = text, .only = only, .decoded = ret };
 	struct xenpt_batch batch;
 
 	XENPT_TRY(xenpt_decoder_create(file, &options, &decoder));

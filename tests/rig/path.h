@@ -63,9 +63,10 @@ struct path_decoded {
 	uint64_t insns, gaps, overflows;
 };
 
-/* Of vCPU 0. */
+/* Of vCPU 0. @only: nothing else was traced, and no PIP tells whose it is; or NULL. */
 struct xenpt_error *path_decode(const struct xenpt_file *file,
-				const struct path_text *text, struct path_decoded *ret);
+				const struct path_text *text,
+				const struct path_space *only, struct path_decoded *ret);
 void path_decoded_deinit(struct path_decoded *decoded);
 
 /* ---- the comparison: path-compare.c --------------------------------------- */
@@ -86,5 +87,16 @@ struct path_result {
 /* Prints the first differences. */
 void path_compare(const struct path_text *text, const struct path_decoded *decoded,
 		  struct path_result *ret);
+
+/* ---- a part of the log: path-part.c --------------------------------------- */
+
+/*
+ * What was recorded of one privilege level: the entries of the kernel or, if @only is
+ * given, of that process, one behind the other.
+ */
+struct xenpt_error *path_compare_part(const struct path_text *text,
+				      const struct path_space *only,
+				      const struct path_decoded *decoded,
+				      struct path_result *ret);
 
 #endif

@@ -10,6 +10,8 @@
  *	--spaces=N	… of so many processes: 2
  *	--whole		from the guest's first entry to its last
  *	--holes		gaps, errors and overflows are no failure
+ *	--part=kernel	what was recorded is all of the kernel, and nothing else
+ *	--part=NAME	… of that process in user mode
  *	--wrong		it has to differ, or its code not to fit, and the recording to
  *			doubt each place where that is so
  *
@@ -34,6 +36,7 @@ enum {
 struct options {
 	uint64_t min, changes, spaces;
 	bool whole, holes, wrong;
+	const char *part;
 };
 
 static void domain_cleanup(struct hv_domain **domain)
@@ -132,18 +135,38 @@ static bool is_wrong(const struct path_decoded *decoded, const struct path_resul
 	return good;
 }
 
+static struct xenpt_error *find_part(const struct options *options,
+				     const struct path_text *text,
+				     const struct path_space **ret)
+{
+	*ret = NULL;
+	if (!options->part || !strcmp(options->part, "kernel"))
+		return NULL;
+	for (uint32_t i = 0; i < text->header.space_count; i++)
+		if (!strcmp(text->header.spaces[i].name, options->part))
+			*ret = &text->header.spaces[i];
+	return *ret ? NULL
+		    : xenpt_error_create(XENPT_ERROR_NOT_FOUND, "no process '%s'",
+					 options->part);
+}
+
 static struct xenpt_error *compare_command(const struct options *options,
 					   const char *path, const char *log, bool *ret)
 {
 	_cleanup_(file_cleanup) struct xenpt_file *file = NULL;
 	_cleanup_(path_text_deinit) struct path_text text = {};
 	_cleanup_(path_decoded_deinit) struct path_decoded decoded = {};
+	const struct path_space *only;
 	struct path_result result;
 
 	XENPT_TRY(path_log_read(log, &text));
 	XENPT_TRY(xenpt_file_open(path, &file));
-	XENPT_TRY(path_decode(file, &text, &decoded));
-	path_compare(&text, &decoded, &result);
+	XENPT_TRY(find_part(options, &text, &only));
+	XENPT_TRY(path_decode(file, &text, only, &decoded));
+	if (options->part)
+		XENPT_TRY(path_compare_part(&text, only, &decoded, &result));
+	else
+		path_compare(&text, &decoded, &result);
 	put_result(&text, &decoded, &result);
 	*ret = options->wrong ? is_wrong(&decoded, &result)
 			      : is_exact(options, &text, &decoded, &result);
@@ -172,6 +195,10 @@ static bool take_option(const char *option, struct options *options)
 		return options->holes = true;
 	if (!strcmp(option, "--wrong"))
 		return options->wrong = true;
+	if (!strncmp(option, "--part=", 7)) {
+		options->part = option + 7;
+		return true;
+	}
 	return take_number(option, "--min=", &options->min) ||
 	       take_number(option, "--changes=", &options->changes) ||
 	       take_number(option, "--spaces=", &options->spaces);
@@ -189,10 +216,13 @@ int main(int argc, char **argv)
 	} else {
 		while (i < argc && take_option(argv[i], &options))
 			i++;
-		if (argc != i + 2 || strcmp(argv[1], "compare") != 0) {
-			fprintf(stderr, "rig-path log DOMAIN, or "
-					"compare [--min=N] [--changes=N] [--spaces=N] "
-					"[--whole] [--holes] [--wrong] FILE.xpt LOG\n");
+		if (argc != i + 2 || strcmp(argv[1], "compare") != 0 ||
+		    (options.part && (options.whole || options.wrong))) {
+			fprintf(stderr,
+				"rig-path log DOMAIN, or "
+				"compare [--min=N] [--changes=N] [--spaces=N] "
+				"[--whole] [--holes] [--part=kernel|NAME] [--wrong] "
+				"FILE.xpt LOG\n");
 			return STATUS_USAGE;
 		}
 		err = compare_command(&options, argv[i], argv[i + 1], &good);
