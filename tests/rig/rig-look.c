@@ -5,9 +5,9 @@
  * else is what "xenpt record" does.
  *
  *	rig-look walk DOMAIN		rig-walk.c
+ *	rig-look registers DOMAIN	against the Linux guest's report; as walk, if it
+ *					spins: not in the handler of an interrupt
  *	rig-look core DOMAIN FILE
- *	rig-look registers DOMAIN	against the Linux guest's report, if it spins: not
- *					in the handler of an interrupt
  *	rig-look watch DOMAIN [FILE]	attach, then wait for its end; make FILE before
  *	rig-look hold DOMAIN FILE	attach, pause, make FILE, wait to be killed
  *	rig-look params DOMAIN		all that Xen says of it, without attaching
@@ -58,7 +58,7 @@ static struct xenpt_error *look(const char *what, const char *name, const char *
 	XENPT_TRY(domain->ops->registers(domain, 0, &regs));
 	if (!strcmp(what, "core"))
 		return rig_core(domain, file);
-	if (!strcmp(what, "registers") && regs.cpl == 0)
+	if (regs.cpl == 0)
 		return xenpt_error_create(XENPT_ERROR_NOT_FOUND, "it is in its kernel");
 	if (!strcmp(what, "registers"))
 		return rig_registers(domain->mem, &regs);
