@@ -436,15 +436,45 @@ static bool has_slipped(const struct xenpt_step *step)
     return user && !(step->injects && !step->delivered && step->gen.s.now.cpl);
 }
 
+/* Is it a step, or one of its own making? */
+static enum xenpt_exit take_exit(struct vcpu *v, struct xenpt_step *step,
+                                 unsigned int reason)
+{
+    switch ( reason )
+    {
+    case EXIT_REASON_EXCEPTION_NMI:
+        return take_exception(v, step);
+
+    case EXIT_REASON_ACCESS_GDTR_OR_IDTR:
+    case EXIT_REASON_ACCESS_LDTR_OR_TR:
+        step->stopped = step->by == XENPT_BY_GATES &&
+                        xenpt_gates_hide(v, &step->gates);
+        step->hidden = step->stopped;
+        return step->stopped ? XENPT_EXIT_NONE : XENPT_EXIT_XEN;
+
+    case EXIT_REASON_MONITOR_TRAP_FLAG:
+        step->stepped = step->by == XENPT_BY_MTF && !step->delivered;
+        step->hidden = step->by == XENPT_BY_MTF && !v->arch.hvm.single_step;
+        break;
+
+    case EXIT_REASON_PENDING_VIRT_NMI:
+        step->hidden = step->by == XENPT_BY_NMI_WINDOW &&
+            !(v->arch.hvm.vmx.exec_control & CPU_BASED_VIRTUAL_NMI_PENDING);
+        break;
+    }
+
+    return XENPT_EXIT_XEN;
+}
+
 enum xenpt_exit xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
 {
-    enum xenpt_exit exit = XENPT_EXIT_XEN;
     struct xenpt_step *step = &xp->step;
     unsigned long reason, idtv, shadow;
+    enum xenpt_exit exit;
     bool iret = false;
 
     if ( !step->on )
-        return exit;
+        return XENPT_EXIT_XEN;
 
     if ( step->by == XENPT_BY_GATES )
         iret = xenpt_gates_open(v, &step->gates);
@@ -459,31 +489,7 @@ enum xenpt_exit xenpt_step_exit(struct vcpu *v, struct xenpt_vcpu *xp)
 
     /* There are flags above: a bus lock comes with any reason. */
     reason = (uint16_t)reason;
-    switch ( reason )
-    {
-    case EXIT_REASON_EXCEPTION_NMI:
-        exit = take_exception(v, step);
-        break;
-
-    case EXIT_REASON_ACCESS_GDTR_OR_IDTR:
-    case EXIT_REASON_ACCESS_LDTR_OR_TR:
-        step->stopped = step->by == XENPT_BY_GATES &&
-                        xenpt_gates_hide(v, &step->gates);
-        step->hidden = step->stopped;
-        if ( step->stopped )
-            exit = XENPT_EXIT_NONE;
-        break;
-
-    case EXIT_REASON_MONITOR_TRAP_FLAG:
-        step->stepped = step->by == XENPT_BY_MTF && !step->delivered;
-        step->hidden = step->by == XENPT_BY_MTF && !v->arch.hvm.single_step;
-        break;
-
-    case EXIT_REASON_PENDING_VIRT_NMI:
-        step->hidden = step->by == XENPT_BY_NMI_WINDOW &&
-            !(v->arch.hvm.vmx.exec_control & CPU_BASED_VIRTUAL_NMI_PENDING);
-        break;
-    }
+    exit = take_exit(v, step, reason);
     if ( step->delivered && step->by == XENPT_BY_NMI_WINDOW &&
          reason != EXIT_REASON_PENDING_VIRT_NMI )
         step->blind = true;
