@@ -63,17 +63,23 @@ static inline void add_code(struct guest *guest)
 	host_code_start(guest->v, CODE, STACK);
 }
 
+/* That machine, but without PT. */
+static inline void stepped_boot_as(struct guest *guest, struct host_model model)
+{
+	model.proc_trace = false;
+	boot(guest, &model);
+	add_ring(guest, PAGES, INT);
+	add_code(guest);
+}
+
 /* A machine that steps by @mtf, or TF. */
 static inline void stepped_boot(struct guest *guest, bool mtf)
 {
 	struct host_model model = host_model;
 
-	model.proc_trace = false;
 	if (!mtf)
 		model.primary &= ~CPU_BASED_MONITOR_TRAP_FLAG;
-	boot(guest, &model);
-	add_ring(guest, PAGES, INT);
-	add_code(guest);
+	stepped_boot_as(guest, model);
 }
 
 static inline void stepped_enable(struct guest *guest, uint64_t flags, uint64_t ctl)

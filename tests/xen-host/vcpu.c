@@ -161,8 +161,7 @@ void host_handle(struct vcpu *v, struct host_exit *exit)
 		skip(v, exit->length);
 		break;
 	case EXIT_REASON_ACCESS_GDTR_OR_IDTR:
-		/* Or Xen would emulate it, and kill the domain if it has changed since.
-		 */
+		/* Or Xen emulates it, and kills the domain if it is another by now. */
 		HOST_BUG_ON(exit->whose == XENPT_EXIT_XEN);
 		break;
 	case EXIT_REASON_MSR_READ:
