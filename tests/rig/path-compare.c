@@ -12,8 +12,7 @@ struct comparison {
 	const struct path_decoded *decoded;
 	uint64_t base; /* of the piece: number of seen[i] = i + base */
 	uint64_t next; /* no number of a later piece is below */
-	uint64_t last_cr3;
-	bool spaces[PATH_SPACES];
+	struct path_count count;
 	struct path_result *ret;
 };
 
@@ -78,22 +77,23 @@ static void differs(struct comparison *cmp, const struct path_piece *piece, size
 
 /* ---- entries ------------------------------------------------------------- */
 
-static void count(struct comparison *cmp, const struct path_seen *seen, uint64_t number)
+void path_count_add(struct path_count *count, const struct path_seen *seen,
+		    uint64_t number)
 {
-	const struct path_space *space = path_text_space(cmp->text, seen->cr3);
-	struct path_result *ret = cmp->ret;
+	const struct path_space *space = path_text_space(count->text, seen->cr3);
+	struct path_result *ret = count->ret;
 
 	ret->compared++;
 	ret->kernel += xenpt_address_is_kernel(seen->address);
 	if (!ret->first)
 		ret->first = number;
-	else if (cmp->last_cr3 != seen->cr3)
+	else if (count->last_cr3 != seen->cr3)
 		ret->changes++;
 	ret->last = number;
-	cmp->last_cr3 = seen->cr3;
+	count->last_cr3 = seen->cr3;
 	/* Before the first process there is a space that has none. */
-	if (space && !cmp->spaces[space - cmp->text->header.spaces]) {
-		cmp->spaces[space - cmp->text->header.spaces] = true;
+	if (space && !count->spaces[space - count->text->header.spaces]) {
+		count->spaces[space - count->text->header.spaces] = true;
 		ret->spaces++;
 	}
 }
@@ -118,7 +118,7 @@ static bool compare_entry(struct comparison *cmp, const struct path_piece *piece
 	} else if ((uint64_t)entry->space << 12 != seen->cr3) {
 		differs(cmp, piece, at, "another address space");
 	} else {
-		count(cmp, seen, number);
+		path_count_add(&cmp->count, seen, number);
 	}
 	return true;
 }
@@ -190,7 +190,10 @@ static void count_undoubted_errors(struct comparison *cmp)
 void path_compare(const struct path_text *text, const struct path_decoded *decoded,
 		  struct path_result *ret)
 {
-	struct comparison cmp = { .text = text, .decoded = decoded, .ret = ret };
+	struct comparison cmp = { .text = text,
+				  .decoded = decoded,
+				  .count = { .text = text, .ret = ret },
+				  .ret = ret };
 
 	*ret = (struct path_result){};
 	for (size_t i = 0; i < decoded->pieces.count; i++)

@@ -13,7 +13,7 @@
 struct part {
 	ARRAY(struct path_entry) entries;
 	size_t next; /* no piece begins before */
-	size_t spaces;
+	struct path_count count;
 	const struct path_decoded *decoded;
 	struct path_result *ret;
 };
@@ -67,7 +67,7 @@ static size_t differences_at(const struct part *part, const struct path_piece *p
 static bool find_place(const struct part *part, const struct path_piece *piece,
 		       size_t *ret)
 {
-	const size_t end = part->entries.count + part->spaces;
+	const size_t end = part->entries.count + part->count.text->header.space_count;
 	size_t least = SIZE_MAX, found = 0;
 
 	for (size_t at = part->next; at + piece->certain <= end; at++) {
@@ -81,20 +81,6 @@ static bool find_place(const struct part *part, const struct path_piece *piece,
 		found += n == least;
 	}
 	return found == 1;
-}
-
-static void count(struct part *part, const struct path_seen *seen,
-		  const struct path_entry *entry)
-{
-	struct path_result *ret = part->ret;
-
-	ret->compared++;
-	ret->kernel += xenpt_address_is_kernel(seen->address);
-	if (!ret->first)
-		ret->first = entry->number;
-	else if (seen[-1].cr3 != seen->cr3)
-		ret->changes++;
-	ret->last = entry->number;
 }
 
 static void compare_piece(struct part *part, const struct path_piece *piece)
@@ -115,7 +101,7 @@ static void compare_piece(struct part *part, const struct path_piece *piece)
 		}
 		entry = &part->entries.data[at + i];
 		if (is_same(&seen[i], entry))
-			count(part, &seen[i], entry);
+			path_count_add(&part->count, &seen[i], entry->number);
 		else if (part->ret->differences++ < SHOWN)
 			printf("%" PRIu32 ": decoded %#" PRIx64 " of %#" PRIx64
 			       ", logged %#" PRIx64 " of %#" PRIx64 "\n",
@@ -125,26 +111,12 @@ static void compare_piece(struct part *part, const struct path_piece *piece)
 	part->next = at + piece->certain;
 }
 
-static uint64_t count_spaces(const struct path_text *text,
-			     const struct path_decoded *decoded)
-{
-	uint64_t spaces = 0;
-
-	for (uint32_t i = 0; i < text->header.space_count; i++)
-		for (size_t j = 0; j < decoded->seen.count; j++)
-			if (decoded->seen.data[j].cr3 == text->header.spaces[i].cr3) {
-				spaces++;
-				break;
-			}
-	return spaces;
-}
-
 struct xenpt_error *path_compare_part(const struct path_text *text,
 				      const struct path_space *only,
 				      const struct path_decoded *decoded,
 				      struct path_result *ret)
 {
-	struct part part = { .spaces = text->header.space_count,
+	struct part part = { .count = { .text = text, .ret = ret },
 			     .decoded = decoded,
 			     .ret = ret };
 	struct xenpt_error *err = part_init(&part, text, only);
@@ -153,7 +125,6 @@ struct xenpt_error *path_compare_part(const struct path_text *text,
 	if (!err)
 		for (size_t i = 0; i < decoded->pieces.count; i++)
 			compare_piece(&part, &decoded->pieces.data[i]);
-	ret->spaces = count_spaces(text, decoded);
 	array_deinit(&part.entries);
 	return err;
 }

@@ -84,6 +84,16 @@ struct path_result {
 	uint64_t undoubted;
 };
 
+/* The entries that were compared, as they are counted. */
+struct path_count {
+	const struct path_text *text;
+	uint64_t last_cr3;
+	bool spaces[PATH_SPACES];
+	struct path_result *ret;
+};
+void path_count_add(struct path_count *count, const struct path_seen *seen,
+		    uint64_t number);
+
 /* Prints the first differences. */
 void path_compare(const struct path_text *text, const struct path_decoded *decoded,
 		  struct path_result *ret);
